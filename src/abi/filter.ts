@@ -1,0 +1,147 @@
+/** The doorway for everything that extends Weir: filters, their factories and the runtimes that load them. */
+import type { HeaderMap } from './headers.ts';
+import type { Json, Log, Stream, StreamInfo } from './stream.ts';
+
+/**
+ * What a hook says of the stream. A hook that returns nothing says `Continue`. The values are their own names, so that a
+ * filter may also return the plain string.
+ */
+export const FilterStatus = {
+  /** Go on to the next filter. After a `StopAndBuffer`, what was kept goes on too. */
+  Continue: 'Continue',
+  /** Hold the stream here; no hook of this side runs until `continueRequest()` / `continueResponse()`, `respond()` or `reset()`. */
+  Stop: 'Stop',
+  /** Hold the headers, or keep this chunk; this filter's body hooks go on being called. (Envoy: `StopIteration`, `StopIterationAndBuffer`.) */
+  StopAndBuffer: 'StopAndBuffer',
+  /** Body hooks: the filter took the chunk, and nothing of it goes on. */
+  StopNoBuffer: 'StopNoBuffer',
+  /** Request headers, after-route phase: match the route again, then run this filter again. At most 10 times a stream. */
+  RematchRoute: 'RematchRoute',
+  /** Request headers, after-choose-endpoint phase: choose another endpoint, then run this filter again. At most 10 times. */
+  RechooseEndpoint: 'RechooseEndpoint',
+} as const;
+export type FilterStatus = (typeof FilterStatus)[keyof typeof FilterStatus];
+
+/** What a hook may return: a status, nothing (`Continue`), or a promise of one. */
+export type HookResult = FilterStatus | undefined | void | Promise<FilterStatus | undefined | void>;
+/** A body hook may also return bytes, which go on in the place of the chunk (of all that was kept, after `StopAndBuffer`). */
+export type BodyHookResult =
+  | FilterStatus
+  | Uint8Array
+  | undefined
+  | void
+  | Promise<FilterStatus | Uint8Array | undefined | void>;
+
+/**
+ * A filter of one stream. Every hook is optional, and hooks of one stream never overlap. A hook that throws, or whose promise
+ * rejects, is an `ExtensionError` and gets the entry's `on_error` policy.
+ */
+export interface StreamFilter {
+  /** When: the request's head has arrived, in the filter's phase. May: edit headers, stop, respond. `endStream`: there is no body. */
+  onRequestHeaders?(headers: HeaderMap, endStream: boolean): HookResult;
+  /** When: body bytes have arrived and the headers have passed this filter (or it holds them by `StopAndBuffer`). */
+  onRequestBody?(chunk: Uint8Array, endStream: boolean): BodyHookResult;
+  /** When: the request ends with trailers; the last body hook then had `endStream` false. */
+  onRequestTrailers?(trailers: HeaderMap): HookResult;
+  /** When: the response's head, from the upstream or a local reply, reaches this filter (last filter first). */
+  onResponseHeaders?(headers: HeaderMap, endStream: boolean): HookResult;
+  onResponseBody?(chunk: Uint8Array, endStream: boolean): BodyHookResult;
+  onResponseTrailers?(trailers: HeaderMap): HookResult;
+  /** When: after the last byte or the reset, for logs. Can't change anything. */
+  onComplete?(info: StreamInfo): void;
+  /** When: always, exactly once, as the last call. */
+  onDestroy?(): void;
+}
+
+/** When the request hooks run. Default: `after-route`, so that per-route settings hold from the first hook on. */
+export type FilterPhase = 'before-route' | 'after-route' | 'after-choose-endpoint';
+
+/** Made once per config entry per listener (and worker), never shared between entries. */
+export interface StreamFilterFactory {
+  /** The phase unless the configuration names one. */
+  readonly phase?: FilterPhase;
+  /** Match the route again after this filter when it changed `:path`, `:authority` or `:method` (Envoy's `clear_route_cache`). */
+  readonly clearsRouteCache?: boolean;
+  /** Called at the start of a stream. A filter that keeps no state may be one object for all streams. */
+  create(stream: Stream): StreamFilter;
+  /** Checks a route's or virtual host's `config:` for this filter when the configuration is loaded. @throws FilterConfigError */
+  validateRouteConfig?(config: Json): void;
+  /** When: the configuration was replaced and the last stream that used it has ended. */
+  close?(): void;
+}
+
+/** The fixed name that a dynamically loaded module exports. @throws FilterConfigError when `config` is bad. */
+export type CreateStreamFilterFactory = (
+  config: Json,
+  host: FilterHost,
+) => StreamFilterFactory | Promise<StreamFilterFactory>;
+
+/** A number that only grows. */
+export interface Counter {
+  add(amount?: number): void;
+}
+export interface Gauge {
+  set(value: number): void;
+  add(amount: number): void;
+}
+export interface Histogram {
+  observe(value: number): void;
+}
+
+/** What a factory gets of Weir: its name, its log and its metrics. */
+export interface FilterHost {
+  /** The entry's `name:`, by default the last part of its `use:`. */
+  readonly name: string;
+  readonly listener: string;
+  readonly log: Log;
+  /** Makes or finds the metric `weir_filter_<name>` with labels `filter` and `listener`. Names match `[a-z_][a-z0-9_]*`. */
+  counter(name: string): Counter;
+  gauge(name: string): Gauge;
+  histogram(name: string): Histogram;
+  /** Makes a change of this file reload the configuration, as a change of the script itself does. */
+  watch(file: string): void;
+}
+
+/** Per-hook and per-stream limits of one entry. */
+export interface FilterLimits {
+  /** Instructions of a hook; default 1,000,000. Runtimes that count them: lua. */
+  readonly instructions: number;
+  /** Bytes. Runtimes that can bound it: assemblyscript (the module's memory). Default 16 MiB. */
+  readonly memory: number;
+  /** Milliseconds that one `Stop`, or one promise, may hold a stream. Default 5,000. */
+  readonly time: number;
+}
+
+/** One config entry as its runtime gets it. */
+export interface FilterSpec {
+  readonly name: string;
+  /** What the entry names: a path as it was written, a built-in's name, or '' for an inline source. */
+  readonly use: string;
+  /** The absolute path of the file, when `use` is one. */
+  readonly file: string | undefined;
+  /** The text of an inline source. */
+  readonly source: string | undefined;
+  readonly config: Json;
+  readonly limits: FilterLimits;
+}
+
+/** A file that the adapter asks the runtimes about. */
+export interface SniffedFile {
+  readonly path: string;
+  /** The whole file. */
+  readonly bytes: Uint8Array;
+}
+
+/** An adapter: it turns config entries of one kind into factories. */
+export interface FilterRuntime {
+  readonly name: string;
+  /** Whether this runtime runs that file, when the entry names no `runtime:`. */
+  sniff(file: SniffedFile): boolean;
+  /** Whether this runtime has a built-in of that name. */
+  provides?(name: string): boolean;
+  /** Names of its built-ins, for "did you mean". */
+  readonly builtins?: readonly string[];
+  /** @throws FilterConfigError */
+  load(spec: FilterSpec, host: FilterHost): StreamFilterFactory | Promise<StreamFilterFactory>;
+  close?(): void;
+}

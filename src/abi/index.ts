@@ -1,0 +1,29 @@
+/** Weir's ABI: all that a filter, a factory or a runtime needs to know. It imports nothing. */
+export { ExtensionError, type ExtensionErrorCode, FilterConfigError, type SourcePosition } from './errors.ts';
+export {
+  type BodyHookResult,
+  type Counter,
+  type CreateStreamFilterFactory,
+  type FilterHost,
+  type FilterLimits,
+  type FilterPhase,
+  type FilterRuntime,
+  type FilterSpec,
+  FilterStatus,
+  type Gauge,
+  type Histogram,
+  type HookResult,
+  type SniffedFile,
+  type StreamFilter,
+  type StreamFilterFactory,
+} from './filter.ts';
+export { HeaderMap, InvalidHeaderError } from './headers.ts';
+export type {
+  CallRequest,
+  CallResponse,
+  DynamicMetadata,
+  Json,
+  Log,
+  Stream,
+  StreamInfo,
+} from './stream.ts';

@@ -1,0 +1,74 @@
+/** A named set of endpoints that serve the same thing, and the set of all clusters of a snapshot. */
+import { isDeepStrictEqual } from 'node:util';
+import type { Counter, Histogram } from '../abi/index.ts';
+import type { ClusterConfig } from '../config/schema.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import type { TimerWheel } from '../timers.ts';
+import { Endpoint } from './endpoint.ts';
+import { createLoadBalancer, type LoadBalancer } from './load-balancer.ts';
+
+export class Cluster {
+  readonly name: string;
+  readonly config: ClusterConfig;
+  readonly endpoints: readonly Endpoint[];
+  readonly requests: Counter;
+  readonly retries: Counter;
+  readonly failures: Counter;
+  /** Seconds from the request's start upstream to the response's head. */
+  readonly latency: Histogram;
+  readonly #balancer: LoadBalancer;
+
+  constructor(config: ClusterConfig, wheel: TimerWheel, metrics: Metrics) {
+    const labels = { cluster: config.name };
+    this.name = config.name;
+    this.config = config;
+    this.requests = metrics.counter('weir_upstream_requests_total', 'Requests sent to a cluster.', labels);
+    this.retries = metrics.counter(
+      'weir_upstream_retries_total',
+      'Requests sent again after a stale connection.',
+      labels,
+    );
+    this.failures = metrics.counter('weir_upstream_failures_total', 'Requests that got no whole response.', labels);
+    this.latency = metrics.histogram('weir_upstream_latency_seconds', 'Time to the head of the response.', labels);
+    const poolMetrics = {
+      connections: metrics.counter('weir_upstream_connections_total', 'Connections made to a cluster.', labels),
+      active: metrics.gauge('weir_upstream_connections', 'Connections to a cluster, idle ones included.', labels),
+    };
+    const limits = {
+      maxConnections: config.max_connections,
+      maxPending: config.max_pending,
+      idleTimeout: config.idle_timeout,
+    };
+    this.endpoints = config.endpoints.map(
+      ({ address, weight }) => new Endpoint(address, weight, config.connect_timeout, limits, wheel, poolMetrics),
+    );
+    this.#balancer = createLoadBalancer(config.load_balancing, this.endpoints);
+  }
+
+  /** An endpoint for a request, but none of `excluded`; `undefined` when there is none. */
+  choose(excluded?: ReadonlySet<Endpoint>): Endpoint | undefined {
+    return this.#balancer.choose(excluded);
+  }
+
+  close(): void {
+    for (const endpoint of this.endpoints) endpoint.pool.close();
+  }
+}
+
+export type ClusterSet = ReadonlyMap<string, Cluster>;
+
+/** The clusters of a new snapshot; one whose configuration did not change is taken over with its connections. */
+export function buildClusters(
+  configs: readonly ClusterConfig[],
+  previous: ClusterSet,
+  wheel: TimerWheel,
+  metrics: Metrics,
+): ClusterSet {
+  const clusters = new Map<string, Cluster>();
+  for (const config of configs) {
+    const known = previous.get(config.name);
+    const same = known !== undefined && isDeepStrictEqual(known.config, config);
+    clusters.set(config.name, same ? known : new Cluster(config, wheel, metrics));
+  }
+  return clusters;
+}

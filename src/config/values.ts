@@ -1,0 +1,67 @@
+/** The typed values of a configuration: sizes, durations, addresses. */
+import { z } from 'zod';
+
+const SIZE_UNITS: Readonly<Record<string, number>> = { '': 1, B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 };
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** Bytes, from `16MiB`, `64KiB`, `512B` or a plain number; `undefined` when the text is no size. */
+export function parseSize(text: string | number): number | undefined {
+  const match = /^([0-9]+)(|B|KiB|MiB|GiB)$/.exec(String(text).replaceAll('_', ''));
+  return match === null ? undefined : Number(match[1]) * (SIZE_UNITS[match[2] as string] as number);
+}
+
+/** Milliseconds, from `50ms`, `1.5s`, `2m`, `1h` or `0`; `undefined` when the text is no duration. */
+export function parseDuration(text: string | number): number | undefined {
+  if (text === 0 || text === '0') return 0;
+  const match = /^([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)$/.exec(String(text));
+  return match === null ? undefined : Number(match[1]) * (DURATION_UNITS[match[2] as string] as number);
+}
+
+function converted(pattern: string, wanted: string, parse: (text: string | number) => number | undefined) {
+  return z
+    .union([z.string(), z.number()])
+    .transform((value, context) => {
+      const result = parse(value);
+      if (result !== undefined && Number.isSafeInteger(Math.round(result))) return Math.round(result);
+      context.issues.push({ code: 'custom', message: `${JSON.stringify(value)} is no ${wanted}`, input: value });
+      return z.NEVER;
+    })
+    .meta({ pattern });
+}
+
+/** A number of bytes. */
+export const size = () => converted('^[0-9_]+(B|KiB|MiB|GiB)?$', 'size: write bytes as 512, 64KiB or 16MiB', parseSize);
+/** A number of milliseconds; 0 switches a timeout off. */
+export const duration = () =>
+  converted('^(0|[0-9]+(\\.[0-9]+)?(ms|s|m|h))$', 'duration: write it as 50ms, 1.5s, 2m, 1h or 0', parseDuration);
+
+/** A host and a port. */
+export interface Address {
+  host: string;
+  port: number;
+}
+
+/** Splits `127.0.0.1:80`, `[::1]:80` or `name:80`; `undefined` when it is none of these. */
+export function parseAddress(text: string): Address | undefined {
+  const match = /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]\s/]+)):([0-9]{1,5})$/.exec(text);
+  if (match === null) return undefined;
+  const port = Number(match[3]);
+  return port > 65_535 ? undefined : { host: (match[1] ?? match[2]) as string, port };
+}
+
+export const address = () =>
+  z.string().transform((value, context): Address => {
+    const result = parseAddress(value);
+    if (result !== undefined) return result;
+    context.issues.push({
+      code: 'custom',
+      message: `${JSON.stringify(value)} is no address: write 127.0.0.1:8080, [::1]:8080 or name:8080`,
+      input: value,
+    });
+    return z.NEVER;
+  });
+
+/** `host:port`, with brackets around an IPv6 host. */
+export function formatAddress(value: Address): string {
+  return value.host.includes(':') ? `[${value.host}]:${value.port}` : `${value.host}:${value.port}`;
+}

@@ -1,0 +1,137 @@
+/** The filter adapter: a config entry names what to run, the adapter finds which runtime runs it. */
+import { readFileSync, statSync } from 'node:fs';
+import { isAbsolute, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import {
+  FilterConfigError,
+  type FilterRuntime,
+  type FilterSpec,
+  type Json,
+  type StreamFilterFactory,
+} from '../abi/index.ts';
+import { filterName } from '../config/check.ts';
+import { nearest } from '../config/diagnostics.ts';
+import type { FilterConfig } from '../config/schema.ts';
+import type { EntryHost } from './filter-host.ts';
+
+export interface LoadedFilter {
+  factory: StreamFilterFactory;
+  /** The runtime's name. */
+  runtime: string;
+}
+
+/** The key of an entry that a failure is about, when it is not `config`. */
+type Blamed = 'use' | 'runtime' | 'source';
+
+export class FilterAdapter {
+  readonly #runtimes: readonly FilterRuntime[];
+  readonly #named = new Map<string, Promise<FilterRuntime>>();
+  readonly #blamed = new WeakMap<object, Blamed>();
+
+  /** @param runtimes asked in this order whether they run a file. */
+  constructor(runtimes: readonly FilterRuntime[]) {
+    this.#runtimes = runtimes;
+  }
+
+  /** The names of the runtimes that are there. */
+  get names(): string[] {
+    return this.#runtimes.map((runtime) => runtime.name);
+  }
+
+  /**
+   * Makes the factory of an entry.
+   * @param directory what relative paths start from.
+   * @throws FilterConfigError
+   */
+  async load(config: FilterConfig, directory: string, host: EntryHost): Promise<LoadedFilter> {
+    const use = config.use ?? '';
+    const file = isFile(use) ? resolve(directory, use) : undefined;
+    if (file !== undefined) {
+      host.watch(file);
+      this.#checkFile(use, file);
+    }
+    const runtime =
+      config.runtime === undefined ? this.#sniff(use, file) : await this.#byName(config.runtime, directory);
+    const spec: FilterSpec = {
+      name: filterName(config),
+      use,
+      file,
+      source: config.source,
+      config: (config.config ?? null) as Json,
+      limits: config.limits,
+    };
+    return { factory: await runtime.load(spec, host), runtime: runtime.name };
+  }
+
+  /** The key that an error of `load` is about. */
+  blames(error: unknown): Blamed | undefined {
+    return typeof error === 'object' && error !== null ? this.#blamed.get(error) : undefined;
+  }
+
+  close(): void {
+    for (const runtime of this.#runtimes) runtime.close?.();
+  }
+
+  #checkFile(use: string, file: string): void {
+    const stat = statSync(file, { throwIfNoEntry: false });
+    if (stat === undefined) throw this.#blame('use', `there is no file ${use}`, `looked for ${file}`);
+    if (!stat.isFile()) throw this.#blame('use', `${use} is not a file`);
+  }
+
+  #sniff(use: string, file: string | undefined): FilterRuntime {
+    if (file === undefined) {
+      const runtime = this.#runtimes.find((candidate) => candidate.provides?.(use) === true);
+      if (runtime !== undefined) return runtime;
+      const builtins = this.#runtimes.flatMap((candidate) => candidate.builtins ?? []);
+      const near = nearest(use, builtins);
+      const hint =
+        near === undefined
+          ? `built-in filters: ${builtins.join(', ')}; a file is written ./${use}`
+          : `did you mean \`${near}\`?`;
+      throw this.#blame('use', `there is no built-in filter \`${use}\``, hint);
+    }
+    const sniffed = { path: file, bytes: readFileSync(file) };
+    const runtime = this.#runtimes.find((candidate) => candidate.sniff(sniffed));
+    if (runtime !== undefined) return runtime;
+    throw this.#blame('use', `no runtime knows what ${use} is`, `name one: \`runtime:\` ${this.names.join(', ')}`);
+  }
+
+  #byName(name: string, directory: string): Promise<FilterRuntime> | FilterRuntime {
+    const known = this.#runtimes.find((runtime) => runtime.name === name);
+    if (known !== undefined) return known;
+    if (!isFile(name)) {
+      const near = nearest(name, this.names);
+      const hint = near === undefined ? `runtimes: ${this.names.join(', ')}` : `did you mean \`${near}\`?`;
+      throw this.#blame('runtime', `there is no runtime \`${name}\``, hint);
+    }
+    const path = resolve(directory, name);
+    const loading = this.#named.get(path) ?? this.#importRuntime(path);
+    this.#named.set(path, loading);
+    return loading;
+  }
+
+  /** A third party's runtime: a module whose default export is a FilterRuntime. */
+  async #importRuntime(path: string): Promise<FilterRuntime> {
+    let loaded: { default?: FilterRuntime };
+    try {
+      loaded = await import(pathToFileURL(path).href);
+    } catch (error) {
+      throw this.#blame('runtime', `can't load the runtime ${path}: ${error instanceof Error ? error.message : error}`);
+    }
+    if (typeof loaded.default?.load !== 'function') {
+      throw this.#blame('runtime', `${path} has no FilterRuntime as its default export`);
+    }
+    return loaded.default;
+  }
+
+  #blame(key: Blamed, message: string, hint?: string): FilterConfigError {
+    const error = new FilterConfigError(message, { hint });
+    this.#blamed.set(error, key);
+    return error;
+  }
+}
+
+/** A path has a slash or an extension; a bare name is a built-in. */
+function isFile(use: string): boolean {
+  return use !== '' && (isAbsolute(use) || use.includes('/') || /\.[A-Za-z0-9]+$/.test(use));
+}

@@ -1,0 +1,278 @@
+/**
+ * A data plane in the current thread: listeners, filters, clusters. It is the embedding API, what a worker runs, and what
+ * tests use. A configuration is built whole (`prepare`) before any of it takes effect (`commit`).
+ */
+import type { FilterRuntime } from './abi/index.ts';
+import { buildClusters, type ClusterSet } from './clusters/cluster.ts';
+import { ConfigurationError, type Diagnostic } from './config/diagnostics.ts';
+import { type LoadedConfig, loadConfigObject } from './config/load.ts';
+import type { ConfigInput } from './config/schema.ts';
+import { formatAddress } from './config/values.ts';
+import { messageOf, WeirError } from './errors.ts';
+import { FilterAdapter } from './filters/adapter.ts';
+import { FilterChain, FilterLoadError } from './filters/filter-chain.ts';
+import { HttpSnapshot } from './http/http-context.ts';
+import { Listener } from './listeners/listener.ts';
+import { AccessLog, compileAccessLogFormat } from './observability/access-log.ts';
+import { createLogger, type Logger } from './observability/logger.ts';
+import { Metrics } from './observability/metrics.ts';
+import { RouteError, RouteTable } from './routing/route-table.ts';
+import { TimerWheel } from './timers.ts';
+
+export interface ProxyOptions {
+  /** Runtimes that filters may use, asked in this order what they run. */
+  runtimes: readonly FilterRuntime[];
+  logger?: Logger;
+  metrics?: Metrics;
+  /** One number in shared memory: the filter that runs now. */
+  mark?: Int32Array;
+  /** Called every 20 ms. */
+  onTick?: () => void;
+  /** Several data planes share the addresses. */
+  shared?: boolean;
+}
+
+/** A configuration that is built and waits for `commit` or `discard`. */
+export interface Prepared {
+  /** Files that filters were made from. */
+  readonly files: readonly string[];
+  readonly clusters: ClusterSet;
+  readonly snapshots: readonly HttpSnapshot[];
+}
+
+export class DataPlane {
+  readonly metrics: Metrics;
+  readonly #logger: Logger;
+  readonly #wheel: TimerWheel;
+  readonly #adapter: FilterAdapter;
+  readonly #mark: Int32Array;
+  readonly #shared: boolean;
+  readonly #listeners = new Map<string, Listener>();
+  readonly #filterIds = new Map<string, number>();
+  readonly #streamIds = { next: 1 };
+  #clusters: ClusterSet = new Map();
+  #draining: Promise<void> | undefined;
+
+  constructor(options: ProxyOptions) {
+    this.metrics = options.metrics ?? new Metrics();
+    this.#logger = options.logger ?? createLogger('info', 'text');
+    this.#wheel = new TimerWheel(options.onTick);
+    this.#adapter = new FilterAdapter(options.runtimes);
+    this.#mark = options.mark ?? new Int32Array(1);
+    this.#shared = options.shared ?? false;
+  }
+
+  get listeners(): readonly Listener[] {
+    return [...this.#listeners.values()];
+  }
+  get clusters(): ClusterSet {
+    return this.#clusters;
+  }
+
+  /** What the marks of filters mean, as `listener/filter`. */
+  get filterNames(): ReadonlyMap<number, string> {
+    return new Map([...this.#filterIds].map(([name, id]) => [id, name]));
+  }
+
+  /**
+   * Builds everything that `loaded` describes, and changes nothing yet.
+   * @throws ConfigurationError
+   */
+  async prepare(loaded: LoadedConfig): Promise<Prepared> {
+    const { config, origin } = loaded;
+    const clusters = buildClusters(config.clusters, this.#clusters, this.#wheel, this.metrics);
+    const snapshots: HttpSnapshot[] = [];
+    const faults: Diagnostic[] = [];
+    const context = {
+      adapter: this.#adapter,
+      logger: this.#logger,
+      metrics: this.metrics,
+      mark: this.#mark,
+      idOf: (listener: string, filter: string) => this.#idOf(`${listener}/${filter}`),
+    };
+    for (const [i, listener] of config.listeners.entries()) {
+      try {
+        if (listener.access_log !== undefined) checkAccessLog(listener.access_log.format);
+        const routes = new RouteTable(listener);
+        const chain = await FilterChain.build(listener, origin.directoryOf(i), routes.routes, context);
+        const dropped = this.metrics.counter('weir_access_log_dropped_total', 'Lines that were not written.', {
+          listener: listener.name,
+        });
+        const log = listener.access_log;
+        const accessLog = log === undefined ? undefined : new AccessLog(log.path, log.format, dropped);
+        snapshots.push(new HttpSnapshot(listener, routes, chain, clusters, accessLog));
+      } catch (error) {
+        faults.push(...diagnose(error, ['listeners', i], loaded));
+      }
+    }
+    const files = snapshots.flatMap((snapshot) => [...snapshot.chain.files]);
+    const prepared = { files, clusters, snapshots };
+    if (faults.length > 0) {
+      this.discard(prepared);
+      throw new ConfigurationError(faults);
+    }
+    return prepared;
+  }
+
+  /** Forgets what was built. */
+  discard(prepared: Prepared): void {
+    for (const snapshot of prepared.snapshots) snapshot.retire();
+    this.#closeClusters(prepared.clusters, this.#clusters);
+  }
+
+  /**
+   * Makes a prepared configuration the running one: first new addresses are opened, then all listeners get their snapshot
+   * in one step, then addresses that are gone are drained.
+   * @throws WeirError `listen_failed`; nothing has changed then.
+   */
+  async commit(prepared: Prepared): Promise<void> {
+    const opened: Listener[] = [];
+    try {
+      for (const snapshot of prepared.snapshots) {
+        const key = listenerKey(snapshot);
+        if (this.#listeners.has(key)) continue;
+        const listener = new Listener(snapshot, this.#wheel, this.#logger, this.metrics, this.#streamIds);
+        await listener.listen(this.#shared);
+        opened.push(listener);
+      }
+    } catch (error) {
+      for (const listener of opened) listener.close();
+      this.discard(prepared);
+      throw error;
+    }
+    const previous = this.#clusters;
+    this.#clusters = prepared.clusters;
+    const kept = new Set<string>();
+    for (const snapshot of prepared.snapshots) {
+      const key = listenerKey(snapshot);
+      kept.add(key);
+      const listener =
+        this.#listeners.get(key) ?? (opened.find((candidate) => candidate.snapshot === snapshot) as Listener);
+      this.#listeners.set(key, listener);
+      listener.swap(snapshot);
+    }
+    for (const [key, listener] of this.#listeners) {
+      if (kept.has(key)) continue;
+      this.#listeners.delete(key);
+      listener.drain();
+    }
+    this.#closeClusters(previous, prepared.clusters);
+  }
+
+  /** Stops accepting, lets streams end for at most `timeout` milliseconds, then ends the rest. */
+  drain(timeout: number): Promise<void> {
+    this.#draining ??= this.#drain(timeout);
+    return this.#draining;
+  }
+
+  /** Ends everything now. */
+  close(): void {
+    for (const listener of this.#listeners.values()) listener.close();
+    this.#listeners.clear();
+    this.#closeClusters(this.#clusters, new Map());
+    this.#adapter.close();
+    this.#wheel.close();
+  }
+
+  async #drain(timeout: number): Promise<void> {
+    for (const listener of this.#listeners.values()) listener.drain();
+    const deadline = performance.now() + timeout;
+    while (this.listeners.some((listener) => listener.connectionCount > 0) && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    this.close();
+  }
+
+  #closeClusters(clusters: ClusterSet, except: ClusterSet): void {
+    for (const [name, cluster] of clusters) if (except.get(name) !== cluster) cluster.close();
+  }
+
+  #idOf(name: string): number {
+    const known = this.#filterIds.get(name) ?? this.#filterIds.size + 1;
+    this.#filterIds.set(name, known);
+    return known;
+  }
+}
+
+/** The embedding API: `await new Proxy({ listeners: [...], clusters: [...] }).listen()`. */
+export class Proxy {
+  readonly #loaded: LoadedConfig;
+  readonly #plane: DataPlane;
+  #started = false;
+
+  /**
+   * @param config the same shape as a configuration file.
+   * @param options `directory`: what relative paths start from (default: the working directory).
+   * @throws ConfigurationError
+   */
+  constructor(config: ConfigInput, options: ProxyOptions & { directory?: string }) {
+    this.#loaded = loadConfigObject(config, options.directory);
+    const { level, format } = this.#loaded.config.log;
+    this.#plane = new DataPlane({ logger: createLogger(level, format), ...options });
+  }
+
+  /** The port of each listener by name; of use where the configuration says port 0. */
+  get ports(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#plane.listeners.map((listener) => [listener.name, listener.port]));
+  }
+
+  get metrics(): Metrics {
+    return this.#plane.metrics;
+  }
+
+  /**
+   * Loads the filters and starts to listen.
+   * @throws ConfigurationError, WeirError (`listen_failed`)
+   */
+  async listen(): Promise<this> {
+    if (this.#started) throw new WeirError('configuration_invalid', 'this proxy was started already');
+    this.#started = true;
+    await this.#plane.commit(await this.#plane.prepare(this.#loaded));
+    return this;
+  }
+
+  /** Puts another configuration in the place of the running one; streams in flight end on theirs. */
+  async reload(config: ConfigInput, directory?: string): Promise<void> {
+    await this.#plane.commit(await this.#plane.prepare(loadConfigObject(config, directory)));
+  }
+
+  /** Stops accepting, waits for streams in flight (at most `drain_timeout`), then ends. */
+  close(): Promise<void> {
+    return this.#plane.drain(this.#loaded.config.drain_timeout);
+  }
+}
+
+/** The same listener before and after a reload is the one with the same name and address. */
+function listenerKey(snapshot: HttpSnapshot): string {
+  const { name, address } = snapshot.config;
+  return `${name} ${formatAddress(address)}`;
+}
+
+function checkAccessLog(format: string): void {
+  try {
+    compileAccessLogFormat(format);
+  } catch (error) {
+    throw new RouteError(messageOf(error), ['access_log', 'format']);
+  }
+}
+
+function diagnose(error: unknown, base: readonly (string | number)[], { origin }: LoadedConfig): Diagnostic[] {
+  if (error instanceof RouteError) return [origin.diagnose([...base, ...error.path], error.message)];
+  if (!(error instanceof FilterLoadError)) throw error;
+  const { position, hint, message } = error.detail;
+  const at = origin.diagnose([...base, ...error.path], message, hint);
+  if (position === undefined) return [at];
+  // The fault is in the script: that is the place to show; the entry that names it is the hint.
+  const { file, line, column } = position;
+  const named = [at.file, at.line, at.column].filter((part) => part !== undefined).join(':');
+  return [
+    {
+      message,
+      file,
+      line,
+      column,
+      frame: position.frame,
+      hint: hint ?? (named === '' ? undefined : `loaded by ${named}`),
+    },
+  ];
+}
