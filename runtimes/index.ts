@@ -1,10 +1,11 @@
 /** Every runtime that ships with Weir, in the order in which they are asked whether a file is theirs. */
 import type { FilterRuntime } from '../src/abi/index.ts';
+import { createAssemblyScriptRuntime } from './assemblyscript/index.ts';
 import { createLuaRuntime } from './lua/index.ts';
 import { createModuleRuntime } from './module/index.ts';
 import { createNativeRuntime } from './native/index.ts';
 
 /** New runtimes for one data plane. */
 export function createRuntimes(): FilterRuntime[] {
-  return [createNativeRuntime(), createModuleRuntime(), createLuaRuntime()];
+  return [createNativeRuntime(), createModuleRuntime(), createLuaRuntime(), createAssemblyScriptRuntime()];
 }

@@ -1,14 +1,13 @@
 /**
- * A data plane in the current thread: listeners, filters, clusters. It is the embedding API, what a worker runs, and what
- * tests use. A configuration is built whole (`prepare`) before any of it takes effect (`commit`).
+ * A data plane in the current thread: listeners, filters, clusters. A worker runs one, and so does the embedding API (main.ts).
+ * A configuration is built whole (`prepare`) before any of it takes effect (`commit`).
  */
 import type { FilterRuntime } from './abi/index.ts';
 import { buildClusters, type ClusterSet } from './clusters/cluster.ts';
 import { ConfigurationError, type Diagnostic } from './config/diagnostics.ts';
-import { type LoadedConfig, loadConfigObject } from './config/load.ts';
-import type { ConfigInput } from './config/schema.ts';
+import type { LoadedConfig } from './config/load.ts';
 import { formatAddress } from './config/values.ts';
-import { messageOf, WeirError } from './errors.ts';
+import { messageOf } from './errors.ts';
 import { FilterAdapter } from './filters/adapter.ts';
 import { FilterChain, FilterLoadError } from './filters/filter-chain.ts';
 import { HttpSnapshot } from './http/http-context.ts';
@@ -19,7 +18,7 @@ import { Metrics } from './observability/metrics.ts';
 import { RouteError, RouteTable } from './routing/route-table.ts';
 import { TimerWheel } from './timers.ts';
 
-export interface ProxyOptions {
+export interface DataPlaneOptions {
   /** Runtimes that filters may use, asked in this order what they run. */
   runtimes: readonly FilterRuntime[];
   logger?: Logger;
@@ -53,7 +52,7 @@ export class DataPlane {
   #clusters: ClusterSet = new Map();
   #draining: Promise<void> | undefined;
 
-  constructor(options: ProxyOptions) {
+  constructor(options: DataPlaneOptions) {
     this.metrics = options.metrics ?? new Metrics();
     this.#logger = options.logger ?? createLogger('info', 'text');
     this.#wheel = new TimerWheel(options.onTick);
@@ -191,54 +190,6 @@ export class DataPlane {
     const known = this.#filterIds.get(name) ?? this.#filterIds.size + 1;
     this.#filterIds.set(name, known);
     return known;
-  }
-}
-
-/** The embedding API: `await new Proxy({ listeners: [...], clusters: [...] }).listen()`. */
-export class Proxy {
-  readonly #loaded: LoadedConfig;
-  readonly #plane: DataPlane;
-  #started = false;
-
-  /**
-   * @param config the same shape as a configuration file.
-   * @param options `directory`: what relative paths start from (default: the working directory).
-   * @throws ConfigurationError
-   */
-  constructor(config: ConfigInput, options: ProxyOptions & { directory?: string }) {
-    this.#loaded = loadConfigObject(config, options.directory);
-    const { level, format } = this.#loaded.config.log;
-    this.#plane = new DataPlane({ logger: createLogger(level, format), ...options });
-  }
-
-  /** The port of each listener by name; of use where the configuration says port 0. */
-  get ports(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#plane.listeners.map((listener) => [listener.name, listener.port]));
-  }
-
-  get metrics(): Metrics {
-    return this.#plane.metrics;
-  }
-
-  /**
-   * Loads the filters and starts to listen.
-   * @throws ConfigurationError, WeirError (`listen_failed`)
-   */
-  async listen(): Promise<this> {
-    if (this.#started) throw new WeirError('configuration_invalid', 'this proxy was started already');
-    this.#started = true;
-    await this.#plane.commit(await this.#plane.prepare(this.#loaded));
-    return this;
-  }
-
-  /** Puts another configuration in the place of the running one; streams in flight end on theirs. */
-  async reload(config: ConfigInput, directory?: string): Promise<void> {
-    await this.#plane.commit(await this.#plane.prepare(loadConfigObject(config, directory)));
-  }
-
-  /** Stops accepting, waits for streams in flight (at most `drain_timeout`), then ends. */
-  close(): Promise<void> {
-    return this.#plane.drain(this.#loaded.config.drain_timeout);
   }
 }
 

@@ -2,7 +2,7 @@
 import { type CallRequest, type CallResponse, ExtensionError, HeaderMap } from '../abi/index.ts';
 import type { MessageHead } from '../codec/head.ts';
 import { serializeHead } from '../codec/serializer.ts';
-import { WeirError } from '../errors.ts';
+import type { WeirError } from '../errors.ts';
 import { Timer, type TimerTarget, type TimerWheel } from '../timers.ts';
 import type { ClusterSet } from './cluster.ts';
 import type { Endpoint } from './endpoint.ts';

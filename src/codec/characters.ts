@@ -11,15 +11,17 @@ export const CLASS = new Uint8Array(256);
 
 for (let code = 0; code < 256; code++) {
   const character = String.fromCharCode(code);
-  if (/[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(character)) CLASS[code]! |= TOKEN;
-  if (code === 9 || (code >= 32 && code !== 127)) CLASS[code]! |= FIELD_VALUE;
-  if (code > 32 && code < 127 && character !== '#') CLASS[code]! |= TARGET;
-  if (/[A-Za-z0-9\-._~%!$&'()*+,;=:[\]]/.test(character)) CLASS[code]! |= AUTHORITY;
+  let bits = 0;
+  if (/[!#$%&'*+\-.^_`|~0-9A-Za-z]/.test(character)) bits |= TOKEN;
+  if (code === 9 || (code >= 32 && code !== 127)) bits |= FIELD_VALUE;
+  if (code > 32 && code < 127 && character !== '#') bits |= TARGET;
+  if (/[A-Za-z0-9\-._~%!$&'()*+,;=:[\]]/.test(character)) bits |= AUTHORITY;
+  CLASS[code] = bits;
 }
 
 /** Whether every character of `text` from `start` up to `end` is of that class. */
 export function isAll(text: string, start: number, end: number, characterClass: number): boolean {
-  for (let i = start; i < end; i++) if ((CLASS[text.charCodeAt(i)]! & characterClass) === 0) return false;
+  for (let i = start; i < end; i++) if (((CLASS[text.charCodeAt(i)] as number) & characterClass) === 0) return false;
   return true;
 }
 

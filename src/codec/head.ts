@@ -57,12 +57,12 @@ const DIGIT_9 = 57;
 export function parseRequestHead(text: string, limits: HeadLimits): MessageHead {
   const head = new MessageHead();
   let methodEnd = 0;
-  while ((CLASS[text.charCodeAt(methodEnd)]! & TOKEN) !== 0) methodEnd++;
+  while (((CLASS[text.charCodeAt(methodEnd)] as number) & TOKEN) !== 0) methodEnd++;
   if (methodEnd === 0 || text.charCodeAt(methodEnd) !== SPACE) {
     throw new ProtocolError(400, 'the request line does not start with a method and one blank');
   }
   let targetEnd = methodEnd + 1;
-  while ((CLASS[text.charCodeAt(targetEnd)]! & TARGET) !== 0) targetEnd++;
+  while (((CLASS[text.charCodeAt(targetEnd)] as number) & TARGET) !== 0) targetEnd++;
   if (targetEnd - methodEnd - 1 > limits.maxTargetSize) throw new ProtocolError(414, 'the request target is too long');
   if (targetEnd === methodEnd + 1 || text.charCodeAt(targetEnd) !== SPACE) {
     throw new ProtocolError(400, 'the request target is empty or holds a character that is not allowed there');
@@ -167,13 +167,13 @@ const field = { name: '', value: '', next: 0 };
 
 function readField(text: string, position: number): typeof field {
   let nameEnd = position;
-  while ((CLASS[text.charCodeAt(nameEnd)]! & TOKEN) !== 0) nameEnd++;
+  while (((CLASS[text.charCodeAt(nameEnd)] as number) & TOKEN) !== 0) nameEnd++;
   if (text.charCodeAt(nameEnd) !== COLON || nameEnd === position) throw badFieldName(text, position, nameEnd);
   let start = nameEnd + 1;
   let code = text.charCodeAt(start);
   while (code === SPACE || code === TAB) code = text.charCodeAt(++start);
   let end = start;
-  while ((CLASS[text.charCodeAt(end)]! & FIELD_VALUE) !== 0) end++;
+  while (((CLASS[text.charCodeAt(end)] as number) & FIELD_VALUE) !== 0) end++;
   if (text.charCodeAt(end) !== 13 || text.charCodeAt(end + 1) !== 10) {
     throw new ProtocolError(400, 'a field value holds a control character, or a bare CR or LF');
   }

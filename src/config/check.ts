@@ -82,7 +82,7 @@ function checkRoute(
   for (const [i, choice] of (route.clusters ?? []).entries()) {
     checkCluster(choice.name, [...path, 'clusters', i, 'name'], clusters, report);
   }
-  if (route.clusters !== undefined && route.clusters.every((choice) => choice.weight === 0)) {
+  if (route.clusters?.every((choice) => choice.weight === 0) === true) {
     report([...path, 'clusters'], 'the weights of these clusters sum up to 0');
   }
   checkFilterNames(route.filters, [...path, 'filters'], filters, report);

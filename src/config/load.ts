@@ -101,8 +101,8 @@ function readSource(path: string, asked: string): string {
 }
 
 function include(value: Record<string, unknown>, origin: FileOrigin, environment: Environment): void {
-  if (!Array.isArray(value['include'])) return;
-  for (const [i, pattern] of value['include'].entries()) {
+  if (!Array.isArray(value.include)) return;
+  for (const [i, pattern] of value.include.entries()) {
     if (typeof pattern !== 'string') continue;
     const absolute = isAbsolute(pattern) ? pattern : resolve(origin.root.directory, pattern);
     const files = /[*?[{]/.test(pattern) ? globSync(absolute).sort() : [absolute];

@@ -1,7 +1,6 @@
 /** The access log: one line per stream, formatted as JSON or by Envoy's command operators, written behind the requests' backs. */
 import { pino } from 'pino';
-import type { DynamicMetadata, HeaderMap, StreamInfo } from '../abi/index.ts';
-import type { Counter } from '../abi/index.ts';
+import type { Counter, DynamicMetadata, HeaderMap, StreamInfo } from '../abi/index.ts';
 
 /** What a line is made of. */
 export interface AccessLogEntry {

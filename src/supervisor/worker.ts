@@ -1,7 +1,7 @@
 /** A worker: a data plane in a thread of its own that does what the supervisor says. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { FilterRuntime } from '../abi/index.ts';
-import { ConfigurationError, type ConfigPath } from '../config/diagnostics.ts';
+import { type ConfigPath, ConfigurationError } from '../config/diagnostics.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { formatAddress } from '../config/values.ts';
 import { messageOf } from '../errors.ts';
