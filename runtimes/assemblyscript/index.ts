@@ -134,14 +134,20 @@ function createFilter(guest: Guest, opened: GuestStream): StreamFilter {
   if (onResponseBody !== undefined) filter.onResponseBody = (_, end) => body(guest, opened, onResponseBody, end);
   if (onRequestTrailers !== undefined) {
     filter.onRequestTrailers = (trailers) => {
+      opened.replacement = undefined;
       opened.requestTrailers = trailers;
-      return status(guest.enter(() => onRequestTrailers(id)));
+      const result = status(guest.enter(() => onRequestTrailers(id)));
+      if (opened.replacement !== undefined) opened.stream.setRequestBody(opened.replacement);
+      return result;
     };
   }
   if (onResponseTrailers !== undefined) {
     filter.onResponseTrailers = (trailers) => {
+      opened.replacement = undefined;
       opened.responseTrailers = trailers;
-      return status(guest.enter(() => onResponseTrailers(id)));
+      const result = status(guest.enter(() => onResponseTrailers(id)));
+      if (opened.replacement !== undefined) opened.stream.setResponseBody(opened.replacement);
+      return result;
     };
   }
   if (onComplete !== undefined) filter.onComplete = () => guest.enter(() => onComplete(id));

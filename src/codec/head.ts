@@ -111,6 +111,7 @@ export function parseResponseHead(text: string, limits: HeadLimits): MessageHead
   head.reason = text.slice(13, lineEnd);
   head.headers.append(':status', text.slice(9, 12));
   parseFields(text, lineEnd + 2, head, limits.maxHeaders, false);
+  if (head.status === 101 && head.upgrade === undefined) throw new ProtocolError(502, 'a 101 that names no protocol');
   return head;
 }
 
@@ -267,7 +268,7 @@ function applyConnection(head: MessageHead, connection: string, upgrade: string 
     if (option === 'close') close = true;
     else if (option === 'keep-alive') head.keepAlive = true;
     else if (option === 'upgrade') {
-      if (upgrade !== undefined && head.minorVersion === 1) {
+      if (upgrade !== undefined && upgrade !== '' && head.minorVersion === 1) {
         head.upgrade = upgrade;
         head.headers.append('upgrade', upgrade);
       }
@@ -303,9 +304,14 @@ function checkTransferEncoding(value: string): void {
 function applyTargetForm(head: MessageHead, target: string): void {
   const headers = head.headers;
   if (head.method === 'CONNECT') {
-    if (!/^(?:[^:[\]/?@]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$/.test(target)) {
+    if (
+      !/^(?:[^:[\]/?@]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$/.test(target) ||
+      !isAll(target, 0, target.length, AUTHORITY)
+    ) {
       throw new ProtocolError(400, 'the target of CONNECT is not host:port');
     }
+    // What follows is the tunnel's (RFC 9110, section 9.3.6).
+    if (head.chunked || head.contentLength > 0) throw new ProtocolError(400, 'a CONNECT request with a body');
     headers.set(':authority', target);
     headers.remove(':path');
     headers.remove(':scheme');

@@ -5,7 +5,7 @@ import type { Endpoint } from '../clusters/endpoint.ts';
 import type { UpstreamConnection, UpstreamHandler } from '../clusters/upstream-connection.ts';
 import type { MessageHead } from '../codec/head.ts';
 import { serializeHead, serializeTrailers } from '../codec/serializer.ts';
-import type { WeirError } from '../errors.ts';
+import { WeirError } from '../errors.ts';
 import { FramingError } from './response-writer.ts';
 
 /** Methods that may be sent again. Source: RFC 9110, section 9.2.2. */
@@ -141,6 +141,11 @@ export class UpstreamRequest implements UpstreamHandler {
   onUpstreamHead(head: MessageHead, end: boolean): void {
     if (this.#closed) return;
     this.#cluster.latency.observe((performance.now() - this.#started) / 1000);
+    if (head.status === 101 && !this.#tunnel) {
+      this.#connection?.abort();
+      this.onUpstreamError(new WeirError('upstream_protocol_error', 'a 101 that nobody asked for'));
+      return;
+    }
     const switched = head.status === 101 || (this.#method === 'CONNECT' && head.status < 300);
     if (this.#tunnel && !switched) {
       this.#tunnel = false;

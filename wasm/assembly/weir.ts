@@ -177,7 +177,10 @@ export class Stream {
   get responseBody(): ArrayBuffer {
     return body_get(this.id, 1);
   }
-  /** Within a body hook: these bytes go on in the place of the piece, or of all that was kept. */
+  /**
+   * Within a body hook: these bytes go on in the place of the piece, or of all that was kept. Within a trailers hook, after
+   * `StopAndBuffer`: in the place of all that was kept (a body that trailers follow has no last piece).
+   */
   replaceRequestBody(body: ArrayBuffer): void {
     body_set(this.id, 0, body);
   }
