@@ -59,6 +59,8 @@ export class MessageParser {
   #remaining = 0;
   #extensionBytes = 0;
   #running = false;
+  /** Bytes of the running input behind the message that was completed last. */
+  #behind = 0;
   /** For responses: the method that they answer; it decides whether there is a body. */
   requestMethod = 'GET';
 
@@ -73,9 +75,9 @@ export class MessageParser {
     return this.#state === State.Head && this.#stashed === 0;
   }
 
-  /** Whether bytes wait behind the message that is complete. */
+  /** Whether bytes came behind the message that is complete; also true to say in the callback that completes it. */
   get hasRest(): boolean {
-    return this.#stashed > 0;
+    return this.#state === State.Done && (this.#running ? this.#behind > 0 : this.#stashed > 0);
   }
 
   /**
@@ -198,6 +200,7 @@ export class MessageParser {
       return from;
     }
     this.#searched = 0;
+    this.#behind = buffer.length - end - 4;
     const text = buffer.toString('latin1', start, end + 2);
     if (this.#request) this.#startRequest(parseRequestHead(text, this.#limits));
     else this.#startResponse(parseResponseHead(text, this.#limits));
@@ -256,6 +259,7 @@ export class MessageParser {
     }
     const end = at + this.#remaining;
     this.#remaining = 0;
+    this.#behind = buffer.length - end;
     this.#state = State.Done;
     this.#sink.onBody(buffer.subarray(at, end), true);
     return end;
@@ -313,6 +317,7 @@ export class MessageParser {
 
   #readTrailers(buffer: Buffer, at: number): number {
     if (buffer[at] === CR && buffer[at + 1] === LF) {
+      this.#behind = buffer.length - at - 2;
       this.#state = State.Done;
       this.#sink.onBody(EMPTY, true);
       return at + 2;
@@ -326,6 +331,7 @@ export class MessageParser {
       return at;
     }
     const trailers = parseTrailers(buffer.toString('latin1', at, end + 2), this.#limits);
+    this.#behind = buffer.length - end - 4;
     this.#state = State.Done;
     this.#sink.onTrailers(trailers);
     return end + 4;

@@ -67,6 +67,10 @@ export class Side {
           return;
         }
         held.keep(piece, end);
+        if (held.size > filters.owner.bufferLimit) {
+          filters.overflow(this.#direction);
+          return;
+        }
         if (!hooked) {
           this.#buffered(instance, held);
           return;
