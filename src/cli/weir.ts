@@ -115,10 +115,6 @@ async function run(file: string, options: { workers: number | undefined; watch: 
   const workerUrl = new URL(`./worker.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
   const supervisor = new Supervisor({ load, workerUrl, logger, watch: options.watch });
   await supervisor.start();
-  for (const listener of supervisor.config.listeners) {
-    logger.write('info', `listening on ${formatAddress(listener.address)} (${listener.name})`);
-  }
-  if (supervisor.adminAddress !== undefined) logger.write('info', `admin API on http://${supervisor.adminAddress}`);
   let stopping = false;
   const stop = (signal: string) => {
     if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143);
@@ -128,6 +124,10 @@ async function run(file: string, options: { workers: number | undefined; watch: 
   process.on('SIGINT', () => stop('SIGINT'));
   process.on('SIGTERM', () => stop('SIGTERM'));
   process.on('SIGHUP', () => void supervisor.reload('SIGHUP'));
+  for (const listener of supervisor.config.listeners) {
+    logger.write('info', `listening on ${formatAddress(listener.address)} (${listener.name})`);
+  }
+  if (supervisor.adminAddress !== undefined) logger.write('info', `admin API on http://${supervisor.adminAddress}`);
 }
 
 async function validate(file: string): Promise<void> {

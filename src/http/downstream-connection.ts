@@ -67,7 +67,7 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
 
   /** Closes it: at once when no stream is on it, or else behind the stream, whose response says so. */
   close(): void {
-    if (this.#stream === undefined && this.#state === 'open') this.#finish();
+    if (this.#stream === undefined && this.#state === 'open') this.#socket.destroySoon();
   }
 
   /** Breaks the connection off, so that no client takes what it got for complete. */
