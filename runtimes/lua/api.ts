@@ -88,7 +88,8 @@ function cString(text: string): string {
 }
 
 function checkMutable({ map, stream, mutable }: HeadersObject): HeaderMap {
-  if (!mutable || (stream.headersContinued && map === stream.headers)) throw new Error('header map can no longer be modified');
+  if (!mutable || (stream.headersContinued && map === stream.headers))
+    throw new Error('header map can no longer be modified');
   if (stream.iterating === map) throw new Error('header map cannot be modified while iterating');
   return map;
 }

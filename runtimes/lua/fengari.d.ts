@@ -4,8 +4,9 @@ declare module 'fengari' {
   export interface LuaState {
     readonly __luaState: never;
   }
+  /** The block that a userdata stands for: in JavaScript an object without prototype. */
   export interface Userdata {
-    data: unknown;
+    object?: import('./objects.ts').HostObject;
   }
   export type LuaFunction = (L: LuaState) => number;
   export function to_luastring(text: string): LuaString;

@@ -8,6 +8,15 @@ export interface Scope {
   epoch: number;
 }
 
+/** What hangs on a userdata; scripts can't reach it. */
+export interface HostObject {
+  kind: unknown;
+  value: unknown;
+  scope: Scope;
+  /** The scope's epoch when it was made. */
+  epoch: number;
+}
+
 /** A method: `self` is the object, arguments begin at stack index 2. Returns the number of results it pushed. */
 export type Method<T> = (L: LuaState, self: T) => number;
 
@@ -15,7 +24,6 @@ export type Method<T> = (L: LuaState, self: T) => number;
 export class ObjectKind<T extends object> {
   readonly #name: string;
   readonly #metatable: number;
-  readonly #objects = new WeakMap<object, { value: T; scope: Scope; epoch: number }>();
 
   constructor(L: LuaState, name: string, methods: Readonly<Record<string, Method<T>>>, pairs?: Method<T>) {
     this.#name = name;
@@ -39,7 +47,7 @@ export class ObjectKind<T extends object> {
   /** Pushes `value` as an object that lives as long as `scope` stays as it is. */
   push(L: LuaState, value: T, scope: Scope): void {
     const userdata = lua.lua_newuserdata(L, 0);
-    this.#objects.set(userdata, { value, scope, epoch: scope.epoch });
+    userdata.object = { kind: this, value, scope, epoch: scope.epoch };
     lua.lua_rawgeti(L, lua.LUA_REGISTRYINDEX, this.#metatable);
     lua.lua_setmetatable(L, -2);
   }
@@ -47,12 +55,12 @@ export class ObjectKind<T extends object> {
   #wrap(name: string, method: Method<T>): LuaFunction {
     return (L) => {
       const userdata = lua.lua_touserdata(L, 1);
-      const object = userdata === null ? undefined : this.#objects.get(userdata);
-      if (object === undefined)
+      const object = userdata?.object;
+      if (object?.kind !== this)
         return raise(L, `calling '${name}' on bad self (${this.#name} expected): use ':' and not '.'`);
       if (object.epoch !== object.scope.epoch) return raise(L, 'object used outside of proper scope');
       try {
-        return method(L, object.value);
+        return method(L, object.value as T);
       } catch (error) {
         // fengari's own errors are no Error objects and go on.
         if (error instanceof Error) return raise(L, error.message);

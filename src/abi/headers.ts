@@ -114,6 +114,11 @@ export class HeaderMap implements Iterable<[name: string, value: string]> {
     this.#values.push(value);
   }
 
+  /** Puts a value that the caller has checked already in the place of field `index`. For the codec. */
+  replaceAt(index: number, value: string): void {
+    this.#values[index] = value;
+  }
+
   /** A copy that shares nothing with this one. */
   clone(): HeaderMap {
     const copy = new HeaderMap();

@@ -22,11 +22,17 @@ export interface UpstreamHandler {
 
 /** Generous: an upstream is trusted more than a client. */
 const RESPONSE_LIMITS: HeadLimits = { maxHeadSize: 256 * 1024, maxHeaders: 1000, maxTargetSize: 0 };
-/** A tunnel's connection: no parser between the sockets any more. */
+const SMALL_READ = 8 * 1024;
+const LARGE_READ = 64 * 1024;
+/** A body piece up to this size is copied out, so that the read buffer stays free. */
+const COPY_LIMIT = 4 * 1024;
+/** One end of a tunnel: no parser between the sockets any more. */
 export interface TunnelEnd {
   socket: Socket;
   /** Bytes that came behind the head. */
   rest: Buffer;
+  /** Has `onData` called for what comes from now on; the chunks are the caller's to keep. */
+  listen(onData: (chunk: Buffer) => void): void;
 }
 
 export class UpstreamConnection implements MessageSink, TimerTarget {
@@ -44,15 +50,26 @@ export class UpstreamConnection implements MessageSink, TimerTarget {
   #responseDone = false;
   #responseStarted = false;
   #served = 0;
+  /** Free for the next read; undefined once someone else may hold a part of it. */
+  #buffer: Buffer | undefined;
+  #filled = false;
+  #tunnelData: ((chunk: Buffer) => void) | undefined;
 
   constructor(endpoint: Endpoint, wheel: TimerWheel) {
     this.endpoint = endpoint;
     this.#wheel = wheel;
     const { host, port } = endpoint.address;
-    const socket = connect({ host, port, noDelay: true, keepAlive: true, allowHalfOpen: true });
+    const socket = connect({
+      host,
+      port,
+      noDelay: true,
+      keepAlive: true,
+      allowHalfOpen: true,
+      // One read buffer is used again and again, and given away only with the body pieces that point into it.
+      onread: { buffer: () => this.#readBuffer(), callback: (size, buffer) => this.#onRead(size, buffer) },
+    });
     this.#socket = socket;
     socket.on('connect', () => this.#onConnect());
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('drain', () => this.#handler?.onUpstreamDrain());
     socket.on('end', () => this.#onEnd());
     socket.on('error', (error) => this.#onError(error));
@@ -124,9 +141,12 @@ export class UpstreamConnection implements MessageSink, TimerTarget {
     this.#closed = true;
     this.#wheel.remove(this.#timer);
     this.endpoint.pool.forget(this);
-    for (const event of ['data', 'drain', 'end', 'error', 'close', 'connect']) this.#socket.removeAllListeners(event);
+    for (const event of ['drain', 'end', 'error', 'close', 'connect']) this.#socket.removeAllListeners(event);
     this.#socket.pause();
-    return { socket: this.#socket, rest };
+    const listen = (onData: (chunk: Buffer) => void) => {
+      this.#tunnelData = onData;
+    };
+    return { socket: this.#socket, rest, listen };
   }
 
   /** Waits in the pool; after `idleTimeout` milliseconds it is closed. */
@@ -156,7 +176,10 @@ export class UpstreamConnection implements MessageSink, TimerTarget {
     this.#responseDone = end;
     const handler = this.#handler;
     if (end) this.#releaseWhenDone();
-    handler?.onUpstreamBody(chunk, end);
+    let piece = chunk;
+    if (chunk.length > COPY_LIMIT) this.#buffer = undefined;
+    else if (chunk.length > 0) piece = Buffer.from(chunk);
+    handler?.onUpstreamBody(piece, end);
   }
 
   onTrailers(trailers: HeaderMap): void {
@@ -170,6 +193,24 @@ export class UpstreamConnection implements MessageSink, TimerTarget {
     this.#connected = true;
     this.#wheel.clear(this.#timer);
     this.endpoint.pool.connected();
+  }
+
+  /** Small while small things come, so that idle connections cost little; large once a read has filled it. */
+  #readBuffer(): Buffer {
+    const size = this.#filled ? LARGE_READ : SMALL_READ;
+    if (this.#buffer === undefined || this.#buffer.length !== size) this.#buffer = Buffer.allocUnsafeSlow(size);
+    return this.#buffer;
+  }
+
+  #onRead(size: number, buffer: Uint8Array): boolean {
+    this.#filled = size === buffer.length;
+    const chunk = (buffer as Buffer).subarray(0, size);
+    if (this.#tunnelData === undefined) this.#onData(chunk);
+    else {
+      this.#buffer = undefined;
+      this.#tunnelData(chunk);
+    }
+    return true;
   }
 
   #onData(chunk: Buffer): void {

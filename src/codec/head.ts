@@ -213,7 +213,7 @@ function parseFields(text: string, start: number, head: MessageHead, maxHeaders:
         }
         if (++hosts > 1) throw new ProtocolError(400, 'more than one Host');
         if (!isAll(value, 0, value.length, AUTHORITY)) throw new ProtocolError(400, 'the Host is not valid');
-        headers.set(':authority', value);
+        headers.replaceAt(0, value);
         break;
       case 'content-length':
         if (head.contentLength >= 0) throw new ProtocolError(400, 'more than one Content-Length');

@@ -1,6 +1,7 @@
 /** One client connection: reads requests, one stream at a time, and closes it so that the client gets what was sent. */
 import type { Socket } from 'node:net';
 import type { HeaderMap } from '../abi/index.ts';
+import type { TunnelEnd } from '../clusters/upstream-connection.ts';
 import { type MessageHead, ProtocolError } from '../codec/head.ts';
 import { MessageParser, type MessageSink } from '../codec/parser.ts';
 import { reasonPhrase } from '../codec/serializer.ts';
@@ -24,6 +25,7 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
   readonly #flush = () => this.#stream?.flushHead();
   #stream: HttpStream | undefined;
   #remote: string | undefined;
+  #remoteHost: string | undefined;
   #local: string | undefined;
   #pauses = 0;
   #waitsForStream = false;
@@ -62,7 +64,8 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
   }
   /** The client's address without port. */
   get remoteHost(): string {
-    return this.#socket.remoteAddress ?? '';
+    this.#remoteHost ??= this.#socket.remoteAddress ?? '';
+    return this.#remoteHost;
   }
 
   /** Closes it: at once when no stream is on it, or else behind the stream, whose response says so. */
@@ -135,13 +138,13 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
   }
 
   /** Gives the socket and the bytes behind the request to a tunnel. */
-  detach(): { socket: Socket; rest: Buffer } {
+  detach(): TunnelEnd {
     this.#state = 'tunnel';
     this.#context.wheel.clear(this.#timer);
     const rest = this.#parser.takeRest();
     for (const event of ['data', 'drain', 'end']) this.#socket.removeAllListeners(event);
     this.#socket.pause();
-    return { socket: this.#socket, rest };
+    return { socket: this.#socket, rest, listen: (onData) => this.#socket.on('data', onData) };
   }
 
   onTimer(): void {

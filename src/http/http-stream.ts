@@ -25,7 +25,6 @@ const NO_METADATA: Readonly<Record<string, Json>> = {};
 
 export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver {
   readonly info: StreamRecord;
-  readonly metadata = new StreamMetadata();
   readonly requestHeaders: Headers;
   responseHeaders: Headers | undefined = undefined;
   route: Route | undefined = undefined;
@@ -36,6 +35,7 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
   readonly #filters: StreamFilters;
   readonly #writer: ResponseWriter;
   #filterState: Map<string, unknown> | undefined;
+  #metadata: StreamMetadata | undefined;
   #upstream: UpstreamRequest | undefined;
   #clusterName = '';
   #endpoint: Endpoint | undefined;
@@ -78,6 +78,10 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
   }
   get wheel(): TimerWheel {
     return this.#context.wheel;
+  }
+  get metadata(): StreamMetadata {
+    this.#metadata ??= new StreamMetadata();
+    return this.#metadata;
   }
   get filterState(): Map<string, unknown> {
     this.#filterState ??= new Map();
@@ -202,7 +206,8 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
     }
     const forwarded = sent.get('x-forwarded-for');
     const client = this.#connection.remoteHost;
-    sent.set('x-forwarded-for', forwarded === undefined ? client : `${forwarded}, ${client}`);
+    if (forwarded === undefined) sent.append('x-forwarded-for', client);
+    else sent.set('x-forwarded-for', `${forwarded}, ${client}`);
     const upgrade = this.#head.upgrade !== undefined && sent.has('upgrade');
     this.#upstream = new UpstreamRequest(cluster, this.#endpoint, this);
     if (end) this.#startDeadline();
@@ -376,15 +381,7 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
     if (upstream === undefined || this.#ended) return;
     const client = this.#connection.detach();
     this.#connection.setStreamTimer(0);
-    this.#tunnel = new Tunnel(
-      client.socket,
-      upstream.socket,
-      this,
-      this.wheel,
-      this.#snapshot.config.stream_idle_timeout,
-    );
-    if (client.rest.length > 0) upstream.socket.write(client.rest);
-    if (upstream.rest.length > 0) client.socket.write(upstream.rest);
+    this.#tunnel = new Tunnel(client, upstream, this, this.wheel, this.#snapshot.config.stream_idle_timeout);
   }
 
   #tooLarge(bytes: number): boolean {

@@ -1,5 +1,6 @@
 /** Two sockets joined after an upgrade or a CONNECT: bytes go both ways, each end may half-close, a slow side slows the other. */
 import type { Socket } from 'node:net';
+import type { TunnelEnd } from '../clusters/upstream-connection.ts';
 import { Timer, type TimerTarget, type TimerWheel } from '../timers.ts';
 
 export interface TunnelObserver {
@@ -17,24 +18,32 @@ export class Tunnel implements TimerTarget {
   #open = 2;
 
   /**
-   * Takes both sockets over; listeners of theirs for data and end must be gone.
+   * Takes both ends over; listeners of their sockets must be gone.
    * @param idleTimeout milliseconds without a byte until it is closed; 0: none.
    */
-  constructor(client: Socket, upstream: Socket, observer: TunnelObserver, wheel: TimerWheel, idleTimeout: number) {
-    this.#client = client;
-    this.#upstream = upstream;
+  constructor(
+    client: TunnelEnd,
+    upstream: TunnelEnd,
+    observer: TunnelObserver,
+    wheel: TimerWheel,
+    idleTimeout: number,
+  ) {
+    this.#client = client.socket;
+    this.#upstream = upstream.socket;
     this.#observer = observer;
     this.#wheel = wheel;
     this.#idleTimeout = idleTimeout;
     wheel.set(this.#timer, idleTimeout);
     this.#join(client, upstream, 'request');
     this.#join(upstream, client, 'response');
-    for (const socket of [client, upstream]) {
+    for (const { socket } of [client, upstream]) {
       socket.on('error', () => this.close());
       socket.on('close', () => this.#onClose());
     }
-    client.resume();
-    upstream.resume();
+    if (client.rest.length > 0) this.#upstream.write(client.rest);
+    if (upstream.rest.length > 0) this.#client.write(upstream.rest);
+    this.#client.resume();
+    this.#upstream.resume();
   }
 
   close(): void {
@@ -46,14 +55,14 @@ export class Tunnel implements TimerTarget {
     this.close();
   }
 
-  #join(from: Socket, to: Socket, direction: 'request' | 'response'): void {
-    from.on('data', (chunk: Buffer) => {
+  #join(from: TunnelEnd, { socket: to }: TunnelEnd, direction: 'request' | 'response'): void {
+    from.listen((chunk) => {
       this.#observer.onTunnelBytes(direction, chunk.length);
       this.#wheel.set(this.#timer, this.#idleTimeout);
-      if (!to.write(chunk)) from.pause();
+      if (!to.write(chunk)) from.socket.pause();
     });
-    to.on('drain', () => from.resume());
-    from.on('end', () => to.end());
+    to.on('drain', () => from.socket.resume());
+    from.socket.on('end', () => to.end());
   }
 
   #onClose(): void {

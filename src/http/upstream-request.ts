@@ -30,7 +30,7 @@ export interface UpstreamObserver {
 export class UpstreamRequest implements UpstreamHandler {
   readonly #observer: UpstreamObserver;
   readonly #cluster: Cluster;
-  readonly #tried = new Set<Endpoint>();
+  #tried: Set<Endpoint> | undefined;
   #endpoint: Endpoint;
   #connection: UpstreamConnection | undefined;
   #method = '';
@@ -39,7 +39,7 @@ export class UpstreamRequest implements UpstreamHandler {
   /** Bytes of the body that the head still promises; -1 when it promises none. */
   #remaining = -1;
   /** What was written before there was a connection. */
-  #queue: (string | Uint8Array)[] = [];
+  #queue: (string | Uint8Array)[] | undefined;
   #bodiless = false;
   #ended = false;
   #tunnel = false;
@@ -185,6 +185,7 @@ export class UpstreamRequest implements UpstreamHandler {
   #retry(error: WeirError, connection: UpstreamConnection | undefined): boolean {
     if (!this.#bodiless || this.#tunnel || this.#retries >= MAX_RETRIES) return false;
     if (error.code === 'upstream_connect_failed' || error.code === 'upstream_connect_timeout') {
+      this.#tried ??= new Set();
       this.#tried.add(this.#endpoint);
       const other = this.#cluster.choose(this.#tried);
       if (other === undefined) return false;
@@ -225,8 +226,8 @@ export class UpstreamRequest implements UpstreamHandler {
     // Head and first bytes go out in one piece.
     connection.cork();
     connection.write(this.#head);
-    for (const piece of this.#queue) connection.write(piece);
-    this.#queue = [];
+    for (const piece of this.#queue ?? []) connection.write(piece);
+    this.#queue = undefined;
     queueMicrotask(() => connection.uncork());
     if (this.#ended) connection.endRequest();
   }
@@ -234,6 +235,7 @@ export class UpstreamRequest implements UpstreamHandler {
   #send(pieces: readonly (string | Uint8Array)[]): boolean {
     const connection = this.#connection;
     if (connection === undefined) {
+      this.#queue ??= [];
       this.#queue.push(...pieces);
       return false;
     }

