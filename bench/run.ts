@@ -5,7 +5,7 @@
  * proxy's own.
  */
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -164,6 +164,8 @@ async function idleConnections(setting: Setting): Promise<void> {
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'weir-bench-'));
+// nginx reads its files as another user.
+chmodSync(folder, 0o755);
 const setting: Setting = { folder, upstreamPort: UPSTREAM_PORT, listenPort: FIRST_PORT };
 const chosen = process.argv.slice(2);
 const nginxUpstream = new Running(upstream(setting));

@@ -41,8 +41,12 @@ const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'critical'] as co
 
 export class Guest {
   readonly exports: ASUtil & GuestExports;
-  readonly #streams = new Map<number, GuestStream>();
-  #nextStream = 1;
+  /**
+   * By number; a number is used again once its stream has ended. An array, since a Map that is filled and emptied all the time
+   * keeps its former tables, and with them ended streams, alive until the next full garbage collection.
+   */
+  readonly #streams: (GuestStream | undefined)[] = [undefined];
+  readonly #free: number[] = [];
   /** It trapped: its stack and its memory can't be trusted any more. */
   dead = false;
 
@@ -62,7 +66,7 @@ export class Guest {
   }
 
   open(stream: Stream): GuestStream {
-    const id = this.#nextStream++;
+    const id = this.#free.pop() ?? this.#streams.length;
     const opened: GuestStream = {
       id,
       stream,
@@ -72,13 +76,14 @@ export class Guest {
       replacement: undefined,
       nextTimer: 1,
     };
-    this.#streams.set(id, opened);
+    this.#streams[id] = opened;
     return opened;
   }
 
   close({ id }: GuestStream): void {
     if (!this.dead) this.enter(() => this.exports.onDestroy?.(id));
-    this.#streams.delete(id);
+    this.#streams[id] = undefined;
+    this.#free.push(id);
   }
 
   /** Calls into the module; a trap makes this instance dead. @throws ExtensionError */
@@ -103,7 +108,7 @@ export class Guest {
   }
 
   #stream(id: number): GuestStream {
-    const found = this.#streams.get(id);
+    const found = this.#streams[id];
     if (found === undefined) throw new ExtensionError('contract', 'the module used a stream that has ended');
     return found;
   }
@@ -200,7 +205,7 @@ export class Guest {
     const number = found.nextTimer++;
     const request = { headers: new HeaderMap(fieldLines(headers)), timeout, ...(body.length > 0 ? { body } : {}) };
     void found.stream.call(cluster, request).then((response) => {
-      if (!this.#streams.has(found.id)) return;
+      if (this.#streams[found.id] !== found) return;
       // A timer's callback is how the ABI runs code of a filter between its hooks.
       found.stream.setTimer(0, () => {
         found.call = response;

@@ -1,18 +1,16 @@
 /** The AssemblyScript runtime: modules compiled with `wasm/assembly/weir.ts`, called through @assemblyscript/loader. */
 import { readFileSync } from 'node:fs';
 import {
-  type BodyHookResult,
   ExtensionError,
   FilterConfigError,
   type FilterRuntime,
   type FilterSpec,
   FilterStatus,
-  type HookResult,
   type Stream,
   type StreamFilter,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
-import { Guest, type GuestExports, type GuestStream } from './guest.ts';
+import { Guest, type GuestStream } from './guest.ts';
 import { limitMemory } from './memory-limit.ts';
 
 const HOOKS = [
@@ -65,7 +63,7 @@ function load(spec: FilterSpec): StreamFilterFactory {
   if (!HOOKS.some((hook) => names.includes(hook))) {
     throw new FilterConfigError(`${spec.use} exports none of the hooks ${HOOKS.join(', ')}`);
   }
-  return new AssemblyScriptFactory(spec, module);
+  return new AssemblyScriptFactory(spec, module, names);
 }
 
 function compile(spec: FilterSpec): WebAssembly.Module {
@@ -81,10 +79,12 @@ function compile(spec: FilterSpec): WebAssembly.Module {
 class AssemblyScriptFactory implements StreamFilterFactory {
   readonly #spec: FilterSpec;
   readonly #module: WebAssembly.Module;
+  readonly #hooks: object;
   #guest: Guest;
 
-  constructor(spec: FilterSpec, module: WebAssembly.Module) {
+  constructor(spec: FilterSpec, module: WebAssembly.Module, exported: readonly string[]) {
     this.#spec = spec;
+    this.#hooks = hooksOf(exported);
     this.#module = module;
     this.#guest = this.#start();
   }
@@ -92,7 +92,10 @@ class AssemblyScriptFactory implements StreamFilterFactory {
   create(stream: Stream): StreamFilter {
     // After a trap the streams of the old instance get their policy's answer, and new ones a new instance.
     if (this.#guest.dead) this.#guest = this.#start();
-    return createFilter(this.#guest, this.#guest.open(stream));
+    const filter = Object.create(this.#hooks) as GuestFilter;
+    filter.guest = this.#guest;
+    filter.opened = this.#guest.open(stream);
+    return filter;
   }
 
   #start(): Guest {
@@ -110,65 +113,71 @@ class AssemblyScriptFactory implements StreamFilterFactory {
   }
 }
 
-/** Only the hooks that the module exports are there, so that others cost nothing. */
-function createFilter(guest: Guest, opened: GuestStream): StreamFilter {
-  const { exports } = guest;
-  const { id } = opened;
-  const filter: StreamFilter = { onDestroy: () => guest.close(opened) };
-  const {
-    onRequestHeaders,
-    onRequestBody,
-    onRequestTrailers,
-    onResponseHeaders,
-    onResponseBody,
-    onResponseTrailers,
-    onComplete,
-  }: GuestExports = exports;
-  if (onRequestHeaders !== undefined) {
-    filter.onRequestHeaders = (_, end) => status(guest.enter(() => onRequestHeaders(id, end ? 1 : 0)));
-  }
-  if (onResponseHeaders !== undefined) {
-    filter.onResponseHeaders = (_, end) => status(guest.enter(() => onResponseHeaders(id, end ? 1 : 0)));
-  }
-  if (onRequestBody !== undefined) filter.onRequestBody = (_, end) => body(guest, opened, onRequestBody, end);
-  if (onResponseBody !== undefined) filter.onResponseBody = (_, end) => body(guest, opened, onResponseBody, end);
-  if (onRequestTrailers !== undefined) {
-    filter.onRequestTrailers = (trailers) => {
-      opened.replacement = undefined;
-      opened.requestTrailers = trailers;
-      const result = status(guest.enter(() => onRequestTrailers(id)));
-      if (opened.replacement !== undefined) opened.stream.setRequestBody(opened.replacement);
-      return result;
-    };
-  }
-  if (onResponseTrailers !== undefined) {
-    filter.onResponseTrailers = (trailers) => {
-      opened.replacement = undefined;
-      opened.responseTrailers = trailers;
-      const result = status(guest.enter(() => onResponseTrailers(id)));
-      if (opened.replacement !== undefined) opened.stream.setResponseBody(opened.replacement);
-      return result;
-    };
-  }
-  if (onComplete !== undefined) filter.onComplete = () => guest.enter(() => onComplete(id));
-  return filter;
+/** A filter of one stream: its state. Its hooks are methods of the module's prototype. */
+interface GuestFilter extends StreamFilter {
+  guest: Guest;
+  opened: GuestStream;
 }
 
-function status(value: number): HookResult {
-  const known = STATUSES[value];
+/**
+ * The hooks that the module exports, so that others cost nothing. They are made once for the module: closures that are put on an
+ * object per stream survive V8's young generation.
+ */
+function hooksOf(names: readonly string[]): object {
+  const all: StreamFilter & ThisType<GuestFilter> = {
+    onRequestHeaders(_, end) {
+      const { guest, opened } = this;
+      return status(guest.enter(() => guest.exports.onRequestHeaders?.(opened.id, end ? 1 : 0)));
+    },
+    onRequestBody(_, end) {
+      const { guest, opened } = this;
+      return body(opened, () => guest.enter(() => guest.exports.onRequestBody?.(opened.id, end ? 1 : 0)));
+    },
+    onRequestTrailers(trailers) {
+      const { guest, opened } = this;
+      opened.requestTrailers = trailers;
+      opened.replacement = undefined;
+      const result = status(guest.enter(() => guest.exports.onRequestTrailers?.(opened.id)));
+      if (opened.replacement !== undefined) opened.stream.setRequestBody(opened.replacement);
+      return result;
+    },
+    onResponseHeaders(_, end) {
+      const { guest, opened } = this;
+      return status(guest.enter(() => guest.exports.onResponseHeaders?.(opened.id, end ? 1 : 0)));
+    },
+    onResponseBody(_, end) {
+      const { guest, opened } = this;
+      return body(opened, () => guest.enter(() => guest.exports.onResponseBody?.(opened.id, end ? 1 : 0)));
+    },
+    onResponseTrailers(trailers) {
+      const { guest, opened } = this;
+      opened.responseTrailers = trailers;
+      opened.replacement = undefined;
+      const result = status(guest.enter(() => guest.exports.onResponseTrailers?.(opened.id)));
+      if (opened.replacement !== undefined) opened.stream.setResponseBody(opened.replacement);
+      return result;
+    },
+    onComplete() {
+      const { guest, opened } = this;
+      guest.enter(() => guest.exports.onComplete?.(opened.id));
+    },
+    onDestroy() {
+      this.guest.close(this.opened);
+    },
+  };
+  return Object.fromEntries(Object.entries(all).filter(([name]) => name === 'onDestroy' || names.includes(name)));
+}
+
+function status(value: number | undefined): FilterStatus {
+  const known = STATUSES[value ?? 0];
   if (known === undefined) throw new ExtensionError('contract', `a hook returned ${value}, which is no status`);
   return known;
 }
 
-function body(
-  guest: Guest,
-  opened: GuestStream,
-  hook: (id: number, end: number) => number,
-  end: boolean,
-): BodyHookResult {
+function body(opened: GuestStream, hook: () => number | undefined): FilterStatus | Uint8Array {
   opened.replacement = undefined;
-  const result = status(guest.enter(() => hook(opened.id, end ? 1 : 0)));
+  const result = status(hook());
   const { replacement } = opened;
   opened.replacement = undefined;
-  return replacement !== undefined && result === FilterStatus.Continue ? replacement : (result as BodyHookResult);
+  return replacement !== undefined && result === FilterStatus.Continue ? replacement : result;
 }

@@ -10,23 +10,72 @@ import {
 import type { LuaScript } from './script.ts';
 import { type Direction, type ScriptBuffer, ScriptStream } from './script-stream.ts';
 
-/** Only the hooks that the script has are there, so that others cost nothing. */
+/**
+ * A filter of a script. The classes have only the hooks that the script has, so that others cost nothing; and hooks are methods,
+ * since closures that are put on an object one by one survive V8's young generation (measured: 5 µs of garbage collection per
+ * request).
+ */
 export function createLuaFilter(script: LuaScript, stream: Stream): StreamFilter {
-  const filter: StreamFilter = {};
   const { onRequest, onResponse } = script;
-  if (onRequest !== undefined) {
-    const side = new LuaSide(script, stream, 'request', onRequest);
-    filter.onRequestHeaders = (headers, end) => side.onHeaders(headers, end);
-    filter.onRequestBody = (chunk, end) => side.onBody(chunk, end);
-    filter.onRequestTrailers = (trailers) => side.onTrailers(trailers);
+  if (onRequest === undefined)
+    return onResponse === undefined ? NO_HOOKS : new ResponseFilter(script, stream, onResponse);
+  return onResponse === undefined
+    ? new RequestFilter(script, stream, onRequest)
+    : new BothFilter(script, stream, onRequest, onResponse);
+}
+
+const NO_HOOKS: StreamFilter = {};
+
+class RequestFilter implements StreamFilter {
+  readonly #side: LuaSide;
+
+  constructor(script: LuaScript, stream: Stream, hook: number) {
+    this.#side = new LuaSide(script, stream, 'request', hook);
   }
-  if (onResponse !== undefined) {
-    const side = new LuaSide(script, stream, 'response', onResponse);
-    filter.onResponseHeaders = (headers, end) => side.onHeaders(headers, end);
-    filter.onResponseBody = (chunk, end) => side.onBody(chunk, end);
-    filter.onResponseTrailers = (trailers) => side.onTrailers(trailers);
+  onRequestHeaders(headers: HeaderMap, end: boolean): HookResult {
+    return this.#side.onHeaders(headers, end);
   }
-  return filter;
+  onRequestBody(chunk: Uint8Array, end: boolean): BodyHookResult {
+    return this.#side.onBody(chunk, end);
+  }
+  onRequestTrailers(trailers: HeaderMap): HookResult {
+    return this.#side.onTrailers(trailers);
+  }
+}
+
+class ResponseFilter implements StreamFilter {
+  readonly #side: LuaSide;
+
+  constructor(script: LuaScript, stream: Stream, hook: number) {
+    this.#side = new LuaSide(script, stream, 'response', hook);
+  }
+  onResponseHeaders(headers: HeaderMap, end: boolean): HookResult {
+    return this.#side.onHeaders(headers, end);
+  }
+  onResponseBody(chunk: Uint8Array, end: boolean): BodyHookResult {
+    return this.#side.onBody(chunk, end);
+  }
+  onResponseTrailers(trailers: HeaderMap): HookResult {
+    return this.#side.onTrailers(trailers);
+  }
+}
+
+class BothFilter extends RequestFilter {
+  readonly #response: ResponseFilter;
+
+  constructor(script: LuaScript, stream: Stream, onRequest: number, onResponse: number) {
+    super(script, stream, onRequest);
+    this.#response = new ResponseFilter(script, stream, onResponse);
+  }
+  onResponseHeaders(headers: HeaderMap, end: boolean): HookResult {
+    return this.#response.onResponseHeaders(headers, end);
+  }
+  onResponseBody(chunk: Uint8Array, end: boolean): BodyHookResult {
+    return this.#response.onResponseBody(chunk, end);
+  }
+  onResponseTrailers(trailers: HeaderMap): HookResult {
+    return this.#response.onResponseTrailers(trailers);
+  }
 }
 
 class LuaSide {
