@@ -6,7 +6,7 @@ declare module 'fengari' {
   }
   /** The block that a userdata stands for: in JavaScript an object without prototype. */
   export interface Userdata {
-    object?: import('./objects.ts').HostObject;
+    object?: { kind: unknown; value: unknown; scope: { epoch: number }; epoch: number };
   }
   export type LuaFunction = (L: LuaState) => number;
   export function to_luastring(text: string): LuaString;

@@ -8,15 +8,6 @@ export interface Scope {
   epoch: number;
 }
 
-/** What hangs on a userdata; scripts can't reach it. */
-export interface HostObject {
-  kind: unknown;
-  value: unknown;
-  scope: Scope;
-  /** The scope's epoch when it was made. */
-  epoch: number;
-}
-
 /** A method: `self` is the object, arguments begin at stack index 2. Returns the number of results it pushed. */
 export type Method<T> = (L: LuaState, self: T) => number;
 

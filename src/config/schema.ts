@@ -213,8 +213,6 @@ export type RouteConfig = NonNullable<ListenerConfig['routes']>[number];
 export type VirtualHostConfig = NonNullable<ListenerConfig['virtual_hosts']>[number];
 export type RequestMatchConfig = RouteConfig['match'];
 export type ClusterConfig = Config['clusters'][number];
-export type EndpointConfig = ClusterConfig['endpoints'][number];
-export type AccessLogConfig = NonNullable<ListenerConfig['access_log']>;
 
 /** The JSON Schema of a configuration file, for editors. */
 export function configJsonSchema(): Record<string, unknown> {

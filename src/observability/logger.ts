@@ -14,8 +14,6 @@ export interface Logger {
   write(level: LogLevel, message: string, fields?: LogFields): void;
 }
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'critical'] as const;
-
 /** A log on file descriptor `fd` (2: standard error). A line is written before the call returns. */
 export function createLogger(level: LogLevel, format: LogFormat, fd = 2): Logger {
   const destination = pino.destination({ fd, sync: true });
