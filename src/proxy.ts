@@ -219,6 +219,7 @@ function diagnose(error: unknown, base: readonly (string | number)[], { origin }
   return [
     {
       message,
+      path: at.path,
       file,
       line,
       column,

@@ -7,6 +7,8 @@ export type ConfigPath = readonly (string | number)[];
 /** One fault, and where it is. Lines and columns count from 1. */
 export interface Diagnostic {
   message: string;
+  /** The value that it is about, where only its path is known yet. */
+  path?: ConfigPath | undefined;
   file?: string | undefined;
   line?: number | undefined;
   column?: number | undefined;

@@ -1,6 +1,6 @@
 /** The shape of a configuration, its defaults and its types. */
 import { z } from 'zod';
-import { address, duration, size } from './values.ts';
+import { address, count, duration, size } from './values.ts';
 
 const json = z.json();
 const metadata = z.record(z.string(), json);
@@ -110,7 +110,7 @@ const filter = z
     error_status: z.int().min(400).max(599).default(500),
     limits: z
       .strictObject({
-        instructions: z.int().positive().default(1_000_000),
+        instructions: count(1).default(1_000_000),
         memory: size().default(16 * 1024 * 1024),
         time: duration().default(5000),
       })
@@ -145,7 +145,7 @@ const listener = z
     virtual_hosts: z.array(virtualHost).optional(),
     access_log: accessLog.optional(),
     max_head_size: size().default(64 * 1024),
-    max_headers: z.int().positive().default(100),
+    max_headers: count(1).default(100),
     max_target_size: size().default(16 * 1024),
     max_body_size: size().default(0).describe('413 above it; 0: no limit, bodies are streamed'),
     buffer_limit: size()
@@ -155,7 +155,7 @@ const listener = z
     request_timeout: duration().default(300_000).describe('for the whole request, 408 after it'),
     idle_timeout: duration().default(75_000).describe('of a connection between requests'),
     stream_idle_timeout: duration().default(300_000).describe('of a stream or tunnel on which nothing moves'),
-    max_connections: z.int().positive().default(65_536).describe('per worker'),
+    max_connections: count(1).default(65_536).describe('per worker'),
   })
   .superRefine((value, context) => {
     if (value.routes !== undefined && value.virtual_hosts !== undefined) {
@@ -180,8 +180,8 @@ const cluster = z.strictObject({
   load_balancing: z.enum(['round_robin', 'least_request']).default('round_robin'),
   connect_timeout: duration().default(5000),
   idle_timeout: duration().default(60_000).describe('of a pooled connection'),
-  max_connections: z.int().positive().default(1024).describe('per endpoint and worker'),
-  max_pending: z.int().min(0).default(1024).describe('requests that wait for a connection, per endpoint and worker'),
+  max_connections: count(1).default(1024).describe('per endpoint and worker'),
+  max_pending: count(0).default(1024).describe('requests that wait for a connection, per endpoint and worker'),
 });
 
 export const configSchema = z.strictObject({

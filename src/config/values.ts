@@ -35,6 +35,13 @@ export const size = () => converted('^[0-9_]+(B|KiB|MiB|GiB)?$', 'size: write by
 export const duration = () =>
   converted('^(0|[0-9]+(\\.[0-9]+)?(ms|s|m|h))$', 'duration: write it as 50ms, 1.5s, 2m, 1h or 0', parseDuration);
 
+/** A whole number from `minimum` on; `1_000_000` may be written with underscores. */
+export const count = (minimum: number) =>
+  converted('^[0-9_]+$', `whole number from ${minimum} on`, (text) => {
+    const value = /^[0-9_]+$/.test(String(text)) ? Number(String(text).replaceAll('_', '')) : Number.NaN;
+    return value >= minimum ? value : undefined;
+  });
+
 /** A host and a port. */
 export interface Address {
   host: string;

@@ -1,12 +1,7 @@
 /** What the supervisor and its workers say to each other. */
-import type { ConfigPath, Diagnostic } from '../config/diagnostics.ts';
+import type { Diagnostic } from '../config/diagnostics.ts';
 import type { Config } from '../config/schema.ts';
 import type { MetricDescriptor } from '../observability/metrics.ts';
-
-/** A fault that a worker found; the supervisor knows where the value at `path` stands. */
-export interface WorkerFault extends Diagnostic {
-  path?: ConfigPath;
-}
 
 export interface WorkerData {
   /** Index 0: counts ticks; index 1: the filter that runs now. */
@@ -26,7 +21,7 @@ export type FromWorker =
   | { type: 'started' }
   | { type: 'prepared'; version: number; files: readonly string[] }
   | { type: 'committed'; version: number }
-  | { type: 'failed'; version: number; faults: readonly WorkerFault[] }
+  | { type: 'failed'; version: number; faults: readonly Diagnostic[] }
   | { type: 'metrics'; pages: readonly Float64Array[]; descriptors: readonly MetricDescriptor[] }
   | { type: 'filters'; names: ReadonlyMap<number, string> }
   | { type: 'inspected'; id: number; state: WorkerState }

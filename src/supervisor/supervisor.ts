@@ -11,7 +11,7 @@ import { RetiredMetrics } from '../observability/exposition.ts';
 import type { Logger } from '../observability/logger.ts';
 import { Metrics, type MetricsReader } from '../observability/metrics.ts';
 import { FileWatch } from './file-watch.ts';
-import type { WorkerFault, WorkerState } from './messages.ts';
+import type { WorkerState } from './messages.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
 /** Systems whose kernel spreads connections over sockets with SO_REUSEPORT. Source: Node, `net.Server.listen`, reusePort. */
@@ -302,7 +302,7 @@ export class Supervisor implements AdminSource {
 }
 
 /** A worker knows the path of a value; where that stands is known here. */
-function locate(fault: WorkerFault, { origin }: LoadedConfig): Diagnostic {
+function locate(fault: Diagnostic, { origin }: LoadedConfig): Diagnostic {
   const { path, ...diagnostic } = fault;
   if (path === undefined) return diagnostic;
   const at = origin.diagnose(path, fault.message, fault.hint);

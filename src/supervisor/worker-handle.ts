@@ -1,10 +1,11 @@
 /** The supervisor's end of one worker: its messages as promises, its heartbeat, its metrics. */
 import { Worker } from 'node:worker_threads';
+import type { Diagnostic } from '../config/diagnostics.ts';
 import type { Config } from '../config/schema.ts';
 import type { MetricDescriptor, MetricsReader } from '../observability/metrics.ts';
-import type { FromWorker, ToWorker, WorkerData, WorkerFault, WorkerState } from './messages.ts';
+import type { FromWorker, ToWorker, WorkerData, WorkerState } from './messages.ts';
 
-export type PrepareResult = { files: readonly string[] } | { faults: readonly WorkerFault[] };
+export type PrepareResult = { files: readonly string[] } | { faults: readonly Diagnostic[] };
 
 /** While a configuration is prepared, modules load and compile: the watchdog gives them this long. */
 const PREPARE_GRACE = 30_000;
@@ -70,7 +71,7 @@ export class WorkerHandle implements MetricsReader {
   }
 
   /** Resolves to the faults, none when the configuration runs now. */
-  async commit(version: number): Promise<readonly WorkerFault[]> {
+  async commit(version: number): Promise<readonly Diagnostic[]> {
     const answer = await this.#ask(`committed ${version}`, { type: 'commit', version });
     return answer.type === 'failed' ? answer.faults : [];
   }

@@ -1,13 +1,13 @@
 /** A worker: a data plane in a thread of its own that does what the supervisor says. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { FilterRuntime } from '../abi/index.ts';
-import { type ConfigPath, ConfigurationError } from '../config/diagnostics.ts';
+import { type ConfigPath, ConfigurationError, type Diagnostic } from '../config/diagnostics.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { formatAddress } from '../config/values.ts';
 import { messageOf } from '../errors.ts';
 import { createLogger } from '../observability/logger.ts';
 import { DataPlane, type Prepared } from '../proxy.ts';
-import type { FromWorker, ToWorker, WorkerData, WorkerFault, WorkerState } from './messages.ts';
+import type { FromWorker, ToWorker, WorkerData, WorkerState } from './messages.ts';
 
 /** Runs this thread as a worker; it ends when its listeners have drained or the supervisor ends it. */
 export function runWorker(runtimes: readonly FilterRuntime[]): void {
@@ -74,7 +74,7 @@ class WorkerThread {
     const origin = {
       files: [],
       directoryOf: (i: number) => directories[i] as string,
-      diagnose: (path: ConfigPath, message: string, hint?: string): WorkerFault => ({ path, message, hint }),
+      diagnose: (path: ConfigPath, message: string, hint?: string): Diagnostic => ({ path, message, hint }),
     };
     try {
       const prepared = await this.#plane.prepare({ config, origin });

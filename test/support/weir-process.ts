@@ -80,11 +80,14 @@ export class WeirProcess {
 }
 
 /** Waits until `condition` gives something other than false and undefined. */
-export async function eventually<T>(condition: () => T | Promise<T>, timeout = 15_000): Promise<T> {
+export async function eventually<T>(
+  condition: () => T | Promise<T>,
+  timeout = 15_000,
+): Promise<Exclude<T, false | undefined>> {
   const deadline = performance.now() + timeout;
   for (;;) {
     const value = await condition();
-    if (value !== false && value !== undefined) return value;
+    if (value !== false && value !== undefined) return value as Exclude<T, false | undefined>;
     if (performance.now() > deadline) throw new Error('it did not come true in time');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -1,0 +1,70 @@
+/** Nothing is documented that no test reads: YAML loads, TypeScript compiles, tables agree with the code. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import { FilterStatus } from '../../src/abi/index.ts';
+import { loadConfigText } from '../../src/config/load.ts';
+import { ERROR_KINDS, type ErrorKind } from '../../src/errors.ts';
+import { onCleanup } from '../support/proxy.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const read = (path: string) => readFileSync(join(root, path), 'utf8');
+
+function blocks(path: string, language: string): string[] {
+  return [...read(path).matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, text = '']) => text);
+}
+
+test('the README’s YAML loads', () => {
+  const found = blocks('README.md', 'yaml');
+  expect(found.length).toBeGreaterThan(0);
+  for (const text of found) loadConfigText('-', text);
+});
+
+test('the README’s TypeScript compiles', () => {
+  const folder = mkdtempSync(join(root, 'test/docs/tmp-'));
+  onCleanup(() => rmSync(folder, { recursive: true }));
+  const found = blocks('README.md', 'ts');
+  expect(found.length).toBeGreaterThan(1);
+  for (const [i, text] of found.entries()) writeFileSync(join(folder, `block-${i}.ts`), text);
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({ extends: '../../../tsconfig.json', include: ['*.ts', '../../../runtimes/**/*.d.ts'] }),
+  );
+  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', folder], { encoding: 'utf8' });
+});
+
+test('the README’s AssemblyScript is the filter that ships', () => {
+  const [block = ''] = blocks('README.md', 'assemblyscript');
+  expect(read('wasm/filters/auth.ts')).toContain(block);
+});
+
+test('the table of error codes agrees with the code, in both directions', () => {
+  const rows = [...read('src/README.md').matchAll(/^\| `(\w+)`\s*\|[ ]*(\d*)[ ]*\|[ ]*(\w*)[ ]*\|/gm)];
+  const documented = Object.fromEntries(rows.map(([, code, status, flag]) => [code, `${status} ${flag}`]));
+  const actual = Object.entries<ErrorKind>(ERROR_KINDS).map(([code, kind]) => [
+    code,
+    `${kind.status ?? ''} ${kind.flag ?? ''}`,
+  ]);
+  expect(documented).toEqual(Object.fromEntries(actual));
+});
+
+test('every status and every hook of the ABI is in its README, and no other', () => {
+  const text = read('src/abi/README.md');
+  for (const status of Object.values(FilterStatus)) expect(text).toContain(`\`${status}\``);
+  const hooks = [...read('src/abi/filter.ts').matchAll(/^ {2}(on[A-Z]\w+)\?\(/gm)].map(([, name]) => name);
+  const documented = [...text.matchAll(/^\| `(on[A-Z]\w+)\(/gm)].map(([, name]) => name);
+  expect(hooks.length).toBe(8);
+  expect(documented).toEqual(hooks);
+});
+
+test('the guest library has the host’s functions, and the other way round', () => {
+  const guest = [...read('wasm/assembly/weir.ts').matchAll(/@external\("weir", "(\w+)"\)/g)]
+    .map(([, name]) => name)
+    .sort();
+  const [, table = ''] = read('runtimes/assemblyscript/guest.ts').split('#hostFunctions(): Record<string, unknown> {');
+  const host = [...table.matchAll(/^ {6}(\w+): \(/gm)].map(([, name]) => name).sort();
+  expect(guest.length).toBeGreaterThan(15);
+  expect(host).toEqual(guest);
+});
