@@ -42,6 +42,7 @@ declare module 'fengari' {
     lua_settop(L: LuaState, index: number): void;
     lua_pop(L: LuaState, n: number): void;
     lua_insert(L: LuaState, index: number): void;
+    lua_replace(L: LuaState, index: number): void;
     lua_remove(L: LuaState, index: number): void;
     lua_pushvalue(L: LuaState, index: number): void;
     lua_pushnil(L: LuaState): void;

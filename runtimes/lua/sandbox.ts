@@ -101,6 +101,9 @@ export class Sandbox {
   #xpcall(L: LuaState): number {
     const count = lua.lua_gettop(L);
     lauxlib.luaL_checktype(L, 2, lua.LUA_TFUNCTION);
+    lua.lua_pushvalue(L, 2);
+    lua.lua_pushcclosure(L, (state) => this.#handleMessage(state), 1);
+    lua.lua_replace(L, 2);
     lua.lua_pushboolean(L, true);
     lua.lua_pushvalue(L, 1);
     // Below the call: function, handler; then true, function, arguments.
@@ -109,6 +112,18 @@ export class Sandbox {
       this.#afterPcall(state, code, count),
     );
     return this.#afterPcall(L, status, count);
+  }
+
+  /**
+   * Calls a script's message handler (the upvalue), but not for a used-up budget: while a hook's error is handled, Lua runs no
+   * hooks, and nothing would end the handler.
+   */
+  #handleMessage(L: LuaState): number {
+    if (this.exhausted) return 1;
+    lua.lua_pushvalue(L, lua.lua_upvalueindex(1));
+    lua.lua_insert(L, 1);
+    lua.lua_call(L, lua.lua_gettop(L) - 1, 1);
+    return 1;
   }
 
   /** Results stand above the first `skipped` values; a used-up budget is an error that nobody may catch. */
