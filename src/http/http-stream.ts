@@ -245,7 +245,9 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
       return;
     }
     const switched = status === '101' || (this.#head.method === 'CONNECT' && status.startsWith('2'));
-    if (switched && this.#upstream !== undefined) {
+    if (switched && !this.#requestDone) {
+      this.reset('upstream_protocol_error');
+    } else if (switched && this.#upstream !== undefined) {
       this.#writer.flush();
       queueMicrotask(() => this.#startTunnel());
     } else if (end) {

@@ -52,6 +52,7 @@ export class ResponseWriter {
       this.#remaining = 0;
     } else if (length !== undefined) {
       this.#remaining = parseLength(length);
+      if (end && this.#remaining > 0) throw new FramingError('the response has a content-length and no body');
     } else if (end) {
       connection = 'content-length: 0\r\n';
     } else if (minorVersion === 1) {

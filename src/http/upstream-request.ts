@@ -65,7 +65,7 @@ export class UpstreamRequest implements UpstreamHandler {
     if (upgrade) connection = 'connection: upgrade\r\n';
     if (length !== undefined) this.#remaining = end ? 0 : Number(length);
     else if (end && EXPECTS_BODY.has(method)) connection += 'content-length: 0\r\n';
-    else if (!end && !this.#tunnel) {
+    else if (!end) {
       this.#chunked = true;
       connection += 'transfer-encoding: chunked\r\n';
     }

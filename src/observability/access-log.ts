@@ -176,9 +176,9 @@ export class AccessLog {
     this.#destination.write(this.#format(entry));
   }
 
-  /** Writes what waits; nothing may be written after it. */
+  /** Writes what waits and closes the file; nothing may be written after it. */
   close(): void {
     clearInterval(this.#flushing);
-    this.#destination.flush(() => {});
+    this.#destination.end();
   }
 }

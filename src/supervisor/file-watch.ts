@@ -17,9 +17,14 @@ export class FileWatch {
     this.#onChange = onChange;
   }
 
-  /** Watches exactly these files, as they are now. */
-  set(files: Iterable<string>): void {
-    const digests = new Map([...new Set(files)].map((file) => [file, digestOf(file)]));
+  /** What the watched files hold now: taken before they are read, and given to `set` after it. */
+  look(): ReadonlyMap<string, string> {
+    return new Map([...this.#digests.keys()].map((file) => [file, digestOf(file)]));
+  }
+
+  /** Watches exactly these files. One that changed since `before`, while it was being read, counts as changed. */
+  set(files: Iterable<string>, before: ReadonlyMap<string, string>): void {
+    const digests = new Map([...new Set(files)].map((file) => [file, before.get(file) ?? digestOf(file)]));
     this.#digests = digests;
     const folders = new Set([...digests.keys()].map((file) => dirname(file)));
     for (const [folder, watcher] of this.#watchers) {
@@ -30,13 +35,14 @@ export class FileWatch {
     for (const folder of folders) {
       if (this.#watchers.has(folder)) continue;
       try {
-        const watcher = watch(folder, { persistent: false }, () => this.#look());
+        const watcher = watch(folder, { persistent: false }, () => this.#compareSoon());
         watcher.on('error', () => {});
         this.#watchers.set(folder, watcher);
       } catch {
         // A folder that is gone is watched again when the next configuration names it.
       }
     }
+    this.#compareSoon();
   }
 
   close(): void {
@@ -45,7 +51,7 @@ export class FileWatch {
     this.#watchers.clear();
   }
 
-  #look(): void {
+  #compareSoon(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
       const changed = [...this.#digests].filter(([file, digest]) => digestOf(file) !== digest);

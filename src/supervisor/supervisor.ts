@@ -112,7 +112,7 @@ export class Supervisor implements AdminSource {
     this.#loaded = loaded;
     for (let i = 0; i < count; i++) this.#spawn(i);
     try {
-      await this.#apply(loaded, config);
+      await this.#apply(loaded, config, new Map());
       if (config.admin !== undefined) {
         this.#admin = new AdminServer(this, this.#logger);
         await this.#admin.listen(config.admin.address);
@@ -164,11 +164,11 @@ export class Supervisor implements AdminSource {
   }
 
   async #reload(reason: string): Promise<void> {
-    let loaded: LoadedConfig;
+    const before = this.#watch.look();
     try {
-      loaded = this.#options.load();
+      const loaded = this.#options.load();
       const config = await this.#resolvePorts(loaded, this.#config);
-      await this.#apply(loaded, config);
+      await this.#apply(loaded, config, before);
       this.#reloads.add();
       this.#lastReloadError = '';
       this.#logger.write('info', `configuration ${this.#version} is in force: ${reason}`);
@@ -180,12 +180,16 @@ export class Supervisor implements AdminSource {
         `the new configuration was refused, number ${this.#version} stays: ${messageOf(error)}`,
       );
       // What was just refused may be mended in a file that the running configuration does not name.
-      if (error instanceof ConfigurationError) this.#watchFiles(error.diagnostics.map(({ file }) => file));
+      if (error instanceof ConfigurationError)
+        this.#watchFiles(
+          error.diagnostics.map(({ file }) => file),
+          before,
+        );
     }
   }
 
   /** Prepares a configuration in all workers, and puts it in force when all could. */
-  async #apply(loaded: LoadedConfig, config: Config): Promise<void> {
+  async #apply(loaded: LoadedConfig, config: Config, before: ReadonlyMap<string, string>): Promise<void> {
     const version = this.#version + 1;
     const workers = [...this.#workers.values()];
     const directories = config.listeners.map((_, i) => loaded.origin.directoryOf(i));
@@ -203,13 +207,13 @@ export class Supervisor implements AdminSource {
     this.#config = config;
     this.#loaded = loaded;
     this.#files = files;
-    this.#watchFiles([]);
+    this.#watchFiles([], before);
   }
 
-  #watchFiles(further: readonly (string | undefined)[]): void {
+  #watchFiles(further: readonly (string | undefined)[], before: ReadonlyMap<string, string>): void {
     if (this.#options.watch === false) return;
     const all = [...(this.#loaded?.origin.files ?? []), ...this.#files, ...further];
-    this.#watch.set(all.filter((file) => file !== undefined && file !== '-') as string[]);
+    this.#watch.set(all.filter((file) => file !== undefined && file !== '-') as string[], before);
   }
 
   #spawn(index: number): void {

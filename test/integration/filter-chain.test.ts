@@ -281,6 +281,16 @@ test('a body that does not fit its length breaks the stream off instead of lying
   expect(log.messages('error').join()).toContain('longer than its content-length');
 });
 
+test('a filter that turns GET into HEAD can’t make the client wait for a body', async () => {
+  const { port } = await start(
+    { f: { create: () => ({ onRequestHeaders: (headers) => headers.set(':method', 'HEAD') }) } },
+    {
+      upstream: (_, response) => void response.setHeader('content-length', '100').end(),
+    },
+  );
+  expect(await exchange(port, GET)).toBe('');
+});
+
 test('a local reply of the response side takes the place of the response for the filters behind it', async () => {
   const calls: string[] = [];
   const note = (name: string): TestFilter => ({

@@ -261,6 +261,16 @@ test('an upgrade that the upstream declines is an ordinary response', async () =
   expect(upstream.seen[0]?.headers.upgrade).toBe('echo');
 });
 
+test('the body of a request that asks for an upgrade is framed like any other', async () => {
+  const { port, upstream } = await setUp();
+  const body = 'GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n';
+  const head =
+    'POST / HTTP/1.1\r\nhost: a\r\nconnection: close, upgrade\r\nupgrade: h2c\r\ntransfer-encoding: chunked\r\n\r\n';
+  await exchange(port, `${head}${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`);
+  expect(upstream.seen.map((request) => request.path)).toEqual(['/']);
+  expect(upstream.seen[0]?.body).toBe(body);
+});
+
 test('CONNECT is for routes that match it, and becomes a tunnel', async () => {
   const upstream = await echoAfterUpgrade('HTTP/1.1 200 OK\r\n\r\n');
   const routes = [
