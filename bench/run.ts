@@ -105,8 +105,10 @@ async function runCase(wanted: Case, base: Setting): Promise<void> {
   const running = peers.map((peer) => new Running(peer));
   const rounds: Figures[][] = peers.map(() => []);
   try {
-    for (const peer of peers) {
+    for (const [i, peer] of peers.entries()) {
       await waitForPort(peer.port);
+      if (running[i]?.memory() === 0)
+        throw new Error(`${peer.name} did not start: something else listens on port ${peer.port}`);
       await load(wanted, base.folder, peer.port);
     }
     for (let round = 0; round < ROUNDS; round++) {

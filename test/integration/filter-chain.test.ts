@@ -10,10 +10,10 @@ import {
   type StreamFilter,
 } from '../../src/abi/index.ts';
 import { createRuntimes, Proxy } from '../../src/main.ts';
-import { LogCollector, onCleanup, simpleConfig } from '../support/proxy.ts';
+import { LogCollector, onCleanup, simpleConfig, startProxy } from '../support/proxy.ts';
 import { exchange, RawClient } from '../support/raw.ts';
 import { startUpstream, type Upstream } from '../support/upstream.ts';
-import { eventually } from '../support/weir-process.ts';
+import { eventually, temporaryFolder } from '../support/weir-process.ts';
 
 interface TestFilter {
   create: (stream: Stream, config: Json) => StreamFilter;
@@ -459,6 +459,23 @@ test('onDestroy runs when the client goes away, also while a filter holds the st
   await new Promise((resolve) => setTimeout(resolve, 30));
   client.socket.resetAndDestroy();
   await eventually(() => destroyed === 1);
+});
+
+test('a third party’s runtime is named by the path of its module', async () => {
+  const folder = temporaryFolder({
+    'words.ts': `export default {
+      name: 'words',
+      sniff: () => false,
+      load: (spec) => ({ create: () => ({ onResponseHeaders: (headers) => headers.set('x-words', spec.source) }) }),
+    };`,
+    'empty.ts': 'export default {};',
+  });
+  const upstream = await startUpstream();
+  const words = (runtime: string) =>
+    simpleConfig(upstream.port, { filters: [{ source: 'as it is', runtime, name: 'w' }] });
+  const { port } = await startProxy(words('./words.ts'), folder);
+  expect(await exchange(port, GET)).toContain('x-words: as it is\r\n');
+  await expect(startProxy(words('./empty.ts'), folder)).rejects.toThrow(/has no FilterRuntime as its default export/);
 });
 
 test('a reload takes new streams to the new filters; streams in flight end on theirs, whose factories then close', async () => {

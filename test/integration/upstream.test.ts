@@ -1,5 +1,5 @@
 /** What upstreams do to a proxy: slow, gone, stale, too early, cut off. */
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { onCleanup, simpleConfig, startProxy } from '../support/proxy.ts';
@@ -225,6 +225,38 @@ test('a slow client slows the upstream down', async () => {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   expect(sent).toBeLessThan(size / 2);
+});
+
+test('memory does not grow with the size of a body', async () => {
+  const size = 512 * 1024 * 1024;
+  const piece = Buffer.alloc(256 * 1024);
+  const upstream = await startServer((socket) => {
+    socket.once('data', () => {
+      let sent = 0;
+      socket.write(`HTTP/1.1 200 OK\r\ncontent-length: ${size}\r\n\r\n`);
+      const more = () => {
+        while (sent < size) {
+          sent += piece.length;
+          if (!socket.write(piece)) return;
+        }
+      };
+      socket.on('drain', more);
+      more();
+    });
+  });
+  const { port } = await startProxy(simpleConfig(upstream.port));
+  const client = connect(port, '127.0.0.1');
+  onCleanup(() => client.destroy());
+  client.write(GET);
+  let received = 0;
+  let most = 0;
+  const before = process.memoryUsage().arrayBuffers;
+  for await (const chunk of client) {
+    received += (chunk as Buffer).length;
+    most = Math.max(most, process.memoryUsage().arrayBuffers - before);
+  }
+  expect(received).toBeGreaterThan(size);
+  expect(most).toBeLessThan(128 * 1024 * 1024);
 });
 
 test('a client that goes away takes its upstream request along', async () => {

@@ -129,6 +129,22 @@ test('rewrites, redirects and direct responses', () => {
   expect(direct.find(request('/'))?.directResponse(request('/'))).toMatchObject({ status: 418, body: 'tea' });
 });
 
+type Settings = Record<string, { disabled?: boolean; config?: Record<string, number> }>;
+
+test('filter settings of a route come before those of its virtual host', () => {
+  const route = (filters: Settings) => ({ match: {}, cluster: 'one', filters });
+  const settings = (own: Settings) => {
+    const host = { name: 'h', domains: ['*'] as [string], filters: { headers: { disabled: true, config: { a: 1 } } } };
+    const filters = [{ use: 'headers' }];
+    return table({ filters, virtual_hosts: [{ ...host, routes: [route(own)] }] })
+      .find(request('/'))
+      ?.settingsOf('headers');
+  };
+  expect(settings({})).toEqual({ disabled: true, config: { a: 1 } });
+  expect(settings({ headers: { disabled: false } })).toEqual({ disabled: false, config: { a: 1 } });
+  expect(settings({ headers: { config: { b: 2 } } })).toEqual({ disabled: true, config: { b: 2 } });
+});
+
 test('a domain can’t be given twice, and a regex must compile', () => {
   const host = { name: 'a', routes: [] };
   expect(() => table({ virtual_hosts: [{ ...host, domains: ['a.test', 'A.test'] }] })).toThrow(/taken/);
