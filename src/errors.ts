@@ -1,7 +1,7 @@
 /** Weir's own errors: one class, one table of codes. */
 
 /** Which side a failure comes from. */
-export type ErrorSource = 'downstream' | 'upstream' | 'extension' | 'config' | 'internal';
+export type ErrorSource = 'downstream' | 'upstream' | 'extension' | 'config';
 
 export interface ErrorKind {
   source: ErrorSource;
@@ -32,7 +32,6 @@ export const ERROR_KINDS = {
   extension_failed: { source: 'extension', retryable: false, status: 500, flag: 'XF' },
   configuration_invalid: { source: 'config', retryable: false },
   listen_failed: { source: 'config', retryable: true },
-  worker_failed: { source: 'internal', retryable: true },
 } as const satisfies Record<string, ErrorKind>;
 
 export type ErrorCode = keyof typeof ERROR_KINDS;
@@ -45,6 +44,19 @@ export class WeirError extends Error {
   constructor(code: ErrorCode, message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
+  }
+
+  /** Which side the failure comes from. */
+  get source(): ErrorSource {
+    return errorKind(this.code).source;
+  }
+  /** Whether the same request may be sent again without harm. */
+  get retryable(): boolean {
+    return errorKind(this.code).retryable;
+  }
+  /** The status that a client gets for it, if it gets one. */
+  get status(): number | undefined {
+    return errorKind(this.code).status;
   }
 }
 

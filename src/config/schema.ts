@@ -95,7 +95,6 @@ const virtualHost = z.strictObject({
   name: z.string(),
   domains: z.array(z.string()).nonempty(),
   routes: z.array(route),
-  metadata: metadata.default({}),
   filters: routeFilters.default({}),
 });
 

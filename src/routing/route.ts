@@ -24,7 +24,6 @@ export class Route {
   /** Milliseconds from the end of the request to the end of the response; 0: none. */
   readonly timeout: number;
   readonly metadata: Readonly<Record<string, Json>>;
-  readonly virtualHostMetadata: Readonly<Record<string, Json>>;
   readonly #filters: ReadonlyMap<string, RouteFilterSettings>;
   readonly #config: RouteConfig;
   readonly #totalWeight: number;
@@ -41,7 +40,6 @@ export class Route {
     this.matches = compileMatch(config.match);
     this.timeout = config.timeout;
     this.metadata = config.metadata as Readonly<Record<string, Json>>;
-    this.virtualHostMetadata = host.metadata as Readonly<Record<string, Json>>;
     this.#filters = mergeSettings(host.filters, config.filters);
     this.#config = config;
     this.#totalWeight = (config.clusters ?? []).reduce((sum, { weight }) => sum + weight, 0);

@@ -1,4 +1,5 @@
 /** What the supervisor and its workers say to each other. */
+import type { InspectedState } from '../admin/admin-server.ts';
 import type { Diagnostic } from '../config/diagnostics.ts';
 import type { Config } from '../config/schema.ts';
 import type { MetricDescriptor } from '../observability/metrics.ts';
@@ -24,21 +25,5 @@ export type FromWorker =
   | { type: 'failed'; version: number; faults: readonly Diagnostic[] }
   | { type: 'metrics'; pages: readonly Float64Array[]; descriptors: readonly MetricDescriptor[] }
   | { type: 'filters'; names: ReadonlyMap<number, string> }
-  | { type: 'inspected'; id: number; state: WorkerState }
+  | { type: 'inspected'; id: number; state: InspectedState }
   | { type: 'drained' };
-
-/** What a worker tells the admin API. */
-export interface WorkerState {
-  listeners: readonly { name: string; address: string; connections: number }[];
-  clusters: readonly {
-    name: string;
-    endpoints: readonly {
-      address: string;
-      weight: number;
-      active: number;
-      connections: number;
-      idle: number;
-      pending: number;
-    }[];
-  }[];
-}

@@ -1,7 +1,7 @@
 /** The main thread: loads configurations, runs the workers, replaces them when they are stuck or die, and reloads. */
 import { createServer } from 'node:net';
 import { availableParallelism, platform } from 'node:os';
-import { AdminServer, type AdminSource } from '../admin/admin-server.ts';
+import { AdminServer, type AdminSource, type InspectedState } from '../admin/admin-server.ts';
 import { ConfigurationError, type Diagnostic } from '../config/diagnostics.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
@@ -11,7 +11,6 @@ import { RetiredMetrics } from '../observability/exposition.ts';
 import type { Logger } from '../observability/logger.ts';
 import { Metrics, type MetricsReader } from '../observability/metrics.ts';
 import { FileWatch } from './file-watch.ts';
-import type { WorkerState } from './messages.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
 /** Systems whose kernel spreads connections over sockets with SO_REUSEPORT. Source: Node, `net.Server.listen`, reusePort. */
@@ -158,7 +157,7 @@ export class Supervisor implements AdminSource {
     await this.#stop();
   }
 
-  async inspect(): Promise<WorkerState[]> {
+  async inspect(): Promise<InspectedState[]> {
     const states = await Promise.all([...this.#workers.values()].map((worker) => worker.inspect()));
     return states.filter((state) => state !== undefined);
   }

@@ -1,9 +1,10 @@
 /** The supervisor's end of one worker: its messages as promises, its heartbeat, its metrics. */
 import { Worker } from 'node:worker_threads';
+import type { InspectedState } from '../admin/admin-server.ts';
 import type { Diagnostic } from '../config/diagnostics.ts';
 import type { Config } from '../config/schema.ts';
 import type { MetricDescriptor, MetricsReader } from '../observability/metrics.ts';
-import type { FromWorker, ToWorker, WorkerData, WorkerState } from './messages.ts';
+import type { FromWorker, ToWorker, WorkerData } from './messages.ts';
 
 export type PrepareResult = { files: readonly string[] } | { faults: readonly Diagnostic[] };
 
@@ -85,7 +86,7 @@ export class WorkerHandle implements MetricsReader {
   }
 
   /** What it says of itself, or `undefined` when it does not answer within a second. */
-  async inspect(): Promise<WorkerState | undefined> {
+  async inspect(): Promise<InspectedState | undefined> {
     const id = this.#nextInspection++;
     const late = new Promise<undefined>((resolve) => setTimeout(resolve, 1000, undefined).unref());
     const answer = await Promise.race([this.#ask(`inspected ${id}`, { type: 'inspect', id }), late]);

@@ -1,13 +1,14 @@
 /** A worker: a data plane in a thread of its own that does what the supervisor says. */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type { FilterRuntime } from '../abi/index.ts';
+import type { InspectedState } from '../admin/admin-server.ts';
 import { type ConfigPath, ConfigurationError, type Diagnostic } from '../config/diagnostics.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import { formatAddress } from '../config/values.ts';
 import { messageOf } from '../errors.ts';
 import { createLogger } from '../observability/logger.ts';
 import { DataPlane, type Prepared } from '../proxy.ts';
-import type { FromWorker, ToWorker, WorkerData, WorkerState } from './messages.ts';
+import type { FromWorker, ToWorker, WorkerData } from './messages.ts';
 
 /** Runs this thread as a worker; it ends when its listeners have drained or the supervisor ends it. */
 export function runWorker(runtimes: readonly FilterRuntime[]): void {
@@ -113,7 +114,7 @@ class WorkerThread {
     this.#send({ type: 'filters', names: this.#plane.filterNames });
   }
 
-  #state(): WorkerState {
+  #state(): InspectedState {
     return {
       listeners: this.#plane.listeners.map((listener) => ({
         name: listener.name,
