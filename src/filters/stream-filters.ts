@@ -34,9 +34,9 @@ interface Waiting {
 export class StreamFilters {
   readonly owner: StreamOwner;
   readonly instances: FilterInstance[] = [];
-  readonly request = new Side(this, 'request');
-  readonly response = new Side(this, 'response');
   readonly #chain: FilterChain;
+  #request: Side | undefined;
+  #response: Side | undefined;
   #stage: FilterPhase = 'before-route';
   #running: FilterInstance | undefined;
   #waiting: Waiting | undefined;
@@ -79,8 +79,21 @@ export class StreamFilters {
     }
   }
 
+  get request(): Side {
+    this.#request ??= new Side(this, 'request');
+    return this.#request;
+  }
+  get response(): Side {
+    this.#response ??= new Side(this, 'response');
+    return this.#response;
+  }
+
   /** The request's head has come. */
   requestHeaders(headers: HeaderMap, end: boolean): void {
+    if (this.instances.length === 0) {
+      if (this.enterStage(0)) this.owner.sendRequestHeaders(headers, end);
+      return;
+    }
     this.request.start(headers, end);
     if (this.#tasks.length > 0) this.#drain();
   }
@@ -101,6 +114,10 @@ export class StreamFilters {
   }
 
   responseHeaders(headers: HeaderMap, end: boolean): void {
+    if (this.instances.length === 0) {
+      this.owner.sendResponseHeaders(headers, end);
+      return;
+    }
     if (this.#isBusy) {
       this.#later('response', () => this.responseHeaders(headers, end));
       return;
@@ -138,8 +155,8 @@ export class StreamFilters {
     this.#destroyed = true;
     this.#tasks.length = 0;
     this.#waiting = undefined;
-    this.request.stop();
-    this.response.stop();
+    this.#request?.stop();
+    this.#response?.stop();
     for (const instance of this.instances) this.#quietly(instance, () => instance.destroy());
   }
 
