@@ -1,7 +1,7 @@
 /** A request that a filter sends through a cluster: the response is collected and given as one value. */
 import { type CallRequest, type CallResponse, ExtensionError, HeaderMap } from '../abi/index.ts';
 import type { MessageHead } from '../codec/head.ts';
-import { serializeHead } from '../codec/serializer.ts';
+import { serializeRequestHead } from '../codec/serializer.ts';
 import type { WeirError } from '../errors.ts';
 import { Timer, type TimerTarget, type TimerWheel } from '../timers.ts';
 import type { ClusterSet } from './cluster.ts';
@@ -94,9 +94,8 @@ class Call implements UpstreamHandler, TimerTarget {
     else headers.remove('content-length');
     headers.remove('transfer-encoding');
     headers.remove('connection');
-    const line = `${method} ${headers.get(':path')} HTTP/1.1\r\nhost: ${headers.get(':authority')}`;
     connection.begin(this, method);
-    connection.write(serializeHead(line, headers, ''));
+    connection.write(serializeRequestHead(headers, ''));
     if (body !== undefined && body.length > 0) connection.write(body);
     connection.endRequest();
   }

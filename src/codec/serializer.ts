@@ -21,6 +21,14 @@ export function serializeHead(startLine: string, headers: HeaderMap, connection:
   return `${text + connection}\r\n`;
 }
 
+/** The head of a request: its start line and Host come from the pseudo-headers. `connection`: as for `serializeHead`. */
+export function serializeRequestHead(headers: HeaderMap, connection: string): string {
+  const method = headers.get(':method');
+  const authority = headers.get(':authority');
+  const target = method === 'CONNECT' ? authority : headers.get(':path');
+  return serializeHead(`${method} ${target} HTTP/1.1\r\nhost: ${authority}`, headers, connection);
+}
+
 export function serializeTrailers(trailers: HeaderMap | undefined): string {
   return trailers === undefined ? '0\r\n\r\n' : serializeHead('0', trailers, '');
 }

@@ -4,7 +4,7 @@ import type { Cluster } from '../clusters/cluster.ts';
 import type { Endpoint } from '../clusters/endpoint.ts';
 import type { UpstreamConnection, UpstreamHandler } from '../clusters/upstream-connection.ts';
 import type { MessageHead } from '../codec/head.ts';
-import { serializeHead, serializeTrailers } from '../codec/serializer.ts';
+import { serializeRequestHead, serializeTrailers } from '../codec/serializer.ts';
 import { WeirError } from '../errors.ts';
 import { FramingError } from './response-writer.ts';
 
@@ -57,7 +57,6 @@ export class UpstreamRequest implements UpstreamHandler {
   start(headers: HeaderMap, end: boolean, upgrade: boolean): void {
     const method = headers.get(':method') as string;
     const length = headers.get('content-length');
-    const authority = headers.get(':authority') as string;
     this.#method = method;
     this.#bodiless = end;
     this.#tunnel = upgrade || method === 'CONNECT';
@@ -69,8 +68,7 @@ export class UpstreamRequest implements UpstreamHandler {
       this.#chunked = true;
       connection += 'transfer-encoding: chunked\r\n';
     }
-    const target = method === 'CONNECT' ? authority : (headers.get(':path') as string);
-    this.#head = serializeHead(`${method} ${target} HTTP/1.1\r\nhost: ${authority}`, headers, connection);
+    this.#head = serializeRequestHead(headers, connection);
     this.#cluster.requests.add();
     this.#endpoint.active++;
     this.#acquire(false);

@@ -19,11 +19,9 @@ export type ToWorker =
   | { type: 'inspect'; id: number };
 
 export type FromWorker =
-  | { type: 'started' }
   | { type: 'prepared'; version: number; files: readonly string[] }
   | { type: 'committed'; version: number }
   | { type: 'failed'; version: number; faults: readonly Diagnostic[] }
   | { type: 'metrics'; pages: readonly Float64Array[]; descriptors: readonly MetricDescriptor[] }
   | { type: 'filters'; names: ReadonlyMap<number, string> }
-  | { type: 'inspected'; id: number; state: InspectedState }
-  | { type: 'drained' };
+  | { type: 'inspected'; id: number; state: InspectedState };

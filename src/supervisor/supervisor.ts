@@ -38,6 +38,7 @@ export class Supervisor implements AdminSource {
   readonly #workers = new Map<number, WorkerHandle>();
   readonly #watch: FileWatch;
   readonly #startedAt = performance.now();
+  readonly #sharesAddresses = BALANCING_SYSTEMS.has(platform());
   readonly #reloads;
   readonly #reloadFailures;
   readonly #configVersion;
@@ -98,9 +99,8 @@ export class Supervisor implements AdminSource {
   async start(): Promise<void> {
     const loaded = this.#options.load();
     const config = await this.#resolvePorts(loaded, undefined);
-    const shares = BALANCING_SYSTEMS.has(platform());
     let count = config.workers ?? availableParallelism();
-    if (!shares && count > 1) {
+    if (!this.#sharesAddresses && count > 1) {
       this.#logger.write(
         'warn',
         `this system does not spread connections over workers: one worker instead of ${count}`,
@@ -191,7 +191,7 @@ export class Supervisor implements AdminSource {
   async #apply(loaded: LoadedConfig, config: Config, before: ReadonlyMap<string, string>): Promise<void> {
     const version = this.#version + 1;
     const workers = [...this.#workers.values()];
-    const directories = config.listeners.map((_, i) => loaded.origin.directoryOf(i));
+    const directories = directoriesOf(loaded);
     const results = await Promise.all(workers.map((worker) => worker.prepare(version, config, directories)));
     const failed = results.find((result) => 'faults' in result);
     if (failed !== undefined && 'faults' in failed) {
@@ -217,9 +217,12 @@ export class Supervisor implements AdminSource {
 
   #spawn(index: number): void {
     const startedAt = performance.now();
-    const shares = BALANCING_SYSTEMS.has(platform());
-    const worker = new WorkerHandle(this.#options.workerUrl, index, this.#config, shares, (ended, reason) =>
-      this.#onWorkerEnd(ended, reason, startedAt),
+    const worker = new WorkerHandle(
+      this.#options.workerUrl,
+      index,
+      this.#config,
+      this.#sharesAddresses,
+      (ended, reason) => this.#onWorkerEnd(ended, reason, startedAt),
     );
     this.#workers.set(index, worker);
   }
@@ -251,8 +254,7 @@ export class Supervisor implements AdminSource {
     await this.#reloading;
     this.#spawn(index);
     const worker = this.#workers.get(index) as WorkerHandle;
-    const directories = this.#config.listeners.map((_, i) => this.#loaded.origin.directoryOf(i));
-    const result = await worker.prepare(this.#version, this.#config, directories);
+    const result = await worker.prepare(this.#version, this.#config, directoriesOf(this.#loaded));
     const faults = 'faults' in result ? result.faults : await worker.commit(this.#version);
     if (faults.length === 0) this.#logger.write('info', `worker ${index} serves again`);
     else worker.terminate(`it could not take the configuration: ${faults.map(({ message }) => message).join('; ')}`);
@@ -302,6 +304,11 @@ export class Supervisor implements AdminSource {
     await this.#admin?.close();
     for (const worker of this.#workers.values()) worker.terminate('the supervisor stops');
   }
+}
+
+/** What the relative paths of each listener start from. */
+function directoriesOf({ config, origin }: LoadedConfig): string[] {
+  return config.listeners.map((_, i) => origin.directoryOf(i));
 }
 
 /** A worker knows the path of a value; where that stands is known here. */

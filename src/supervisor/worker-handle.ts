@@ -144,9 +144,6 @@ export class WorkerHandle implements MetricsReader {
         this.#settle(`prepared ${message.version}`, message);
         this.#settle(`committed ${message.version}`, message);
         break;
-      case 'started':
-      case 'drained':
-        break;
     }
   }
 

@@ -40,7 +40,6 @@ class WorkerThread {
 
   start(): void {
     this.#port.on('message', (message: ToWorker) => void this.#onMessage(message));
-    this.#send({ type: 'started' });
   }
 
   async #onMessage(message: ToWorker): Promise<void> {
@@ -62,7 +61,6 @@ class WorkerThread {
         break;
       case 'drain':
         await this.#plane.drain(message.timeout);
-        this.#send({ type: 'drained' });
         this.#port.close();
         break;
     }
