@@ -10,6 +10,10 @@ execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', 
   cwd: root,
   stdio: 'inherit',
 });
-for (const declarations of ['runtimes/lua/fengari.d.ts', 'runtimes/assemblyscript/webassembly.d.ts']) {
+for (const declarations of [
+  'runtimes/lua/fengari/fengari.d.ts',
+  'runtimes/lua/compiler/luaparse.d.ts',
+  'runtimes/assemblyscript/webassembly.d.ts',
+]) {
   cpSync(`${root}${declarations}`, `${root}dist/${declarations}`);
 }

@@ -211,7 +211,7 @@ function diagnose(error: unknown, base: readonly (string | number)[], { origin }
   if (error instanceof RouteError) return [origin.diagnose([...base, ...error.path], error.message)];
   if (!(error instanceof FilterLoadError)) throw error;
   const { position, hint, message } = error.detail;
-  const at = origin.diagnose([...base, ...error.path], message, hint);
+  const at = origin.diagnose([...base, ...error.path], message, hint, error.key);
   if (position === undefined) return [at];
   // The fault is in the script: that is the place to show; the entry that names it is the hint.
   const { file, line, column } = position;

@@ -2,26 +2,34 @@
 import {
   type BodyHookResult,
   FilterStatus,
-  type HeaderMap,
+  HeaderMap,
   type HookResult,
   type Stream,
   type StreamFilter,
 } from '../../src/abi/index.ts';
+import { bodyObject } from './api/handle.ts';
 import type { LuaScript } from './script.ts';
 import { type Direction, type ScriptBuffer, ScriptStream } from './script-stream.ts';
+import { NONE } from './vm/values.ts';
+
+/** What the filters of one entry share. */
+export interface LuaFactory {
+  /** The script of a stream's route. */
+  scriptOf(stream: Stream): LuaScript | undefined;
+  /** Hooks that any of the entry's scripts has. */
+  readonly hooks: { request: boolean; response: boolean; log: boolean };
+}
 
 /**
- * A filter of a script. The classes have only the hooks that the script has, so that others cost nothing; and hooks are methods,
+ * A filter of a script. The classes have only the hooks that the scripts have, so that others cost nothing; and hooks are methods,
  * since closures that are put on an object one by one survive V8's young generation (measured: 5 µs of garbage collection per
  * request).
  */
-export function createLuaFilter(script: LuaScript, stream: Stream): StreamFilter {
-  const { onRequest, onResponse } = script;
-  if (onRequest === undefined)
-    return onResponse === undefined ? NO_HOOKS : new ResponseFilter(script, stream, onResponse);
-  return onResponse === undefined
-    ? new RequestFilter(script, stream, onRequest)
-    : new BothFilter(script, stream, onRequest, onResponse);
+export function createLuaFilter(factory: LuaFactory, stream: Stream): StreamFilter {
+  const { request, response, log } = factory.hooks;
+  if (log) return new LoggingFilter(factory, stream);
+  if (!request) return response ? new ResponseFilter(factory, stream) : NO_HOOKS;
+  return response ? new BothFilter(factory, stream) : new RequestFilter(factory, stream);
 }
 
 const NO_HOOKS: StreamFilter = {};
@@ -29,8 +37,8 @@ const NO_HOOKS: StreamFilter = {};
 class RequestFilter implements StreamFilter {
   readonly #side: LuaSide;
 
-  constructor(script: LuaScript, stream: Stream, hook: number) {
-    this.#side = new LuaSide(script, stream, 'request', hook);
+  constructor(factory: LuaFactory, stream: Stream) {
+    this.#side = new LuaSide(factory, stream, 'request');
   }
   onRequestHeaders(headers: HeaderMap, end: boolean): HookResult {
     return this.#side.onHeaders(headers, end);
@@ -41,13 +49,16 @@ class RequestFilter implements StreamFilter {
   onRequestTrailers(trailers: HeaderMap): HookResult {
     return this.#side.onTrailers(trailers);
   }
+  onDestroy(): void {
+    this.#side.abandon();
+  }
 }
 
 class ResponseFilter implements StreamFilter {
   readonly #side: LuaSide;
 
-  constructor(script: LuaScript, stream: Stream, hook: number) {
-    this.#side = new LuaSide(script, stream, 'response', hook);
+  constructor(factory: LuaFactory, stream: Stream) {
+    this.#side = new LuaSide(factory, stream, 'response');
   }
   onResponseHeaders(headers: HeaderMap, end: boolean): HookResult {
     return this.#side.onHeaders(headers, end);
@@ -58,14 +69,17 @@ class ResponseFilter implements StreamFilter {
   onResponseTrailers(trailers: HeaderMap): HookResult {
     return this.#side.onTrailers(trailers);
   }
+  onDestroy(): void {
+    this.#side.abandon();
+  }
 }
 
 class BothFilter extends RequestFilter {
   readonly #response: ResponseFilter;
 
-  constructor(script: LuaScript, stream: Stream, onRequest: number, onResponse: number) {
-    super(script, stream, onRequest);
-    this.#response = new ResponseFilter(script, stream, onResponse);
+  constructor(factory: LuaFactory, stream: Stream) {
+    super(factory, stream);
+    this.#response = new ResponseFilter(factory, stream);
   }
   onResponseHeaders(headers: HeaderMap, end: boolean): HookResult {
     return this.#response.onResponseHeaders(headers, end);
@@ -76,29 +90,61 @@ class BothFilter extends RequestFilter {
   onResponseTrailers(trailers: HeaderMap): HookResult {
     return this.#response.onResponseTrailers(trailers);
   }
+  override onDestroy(): void {
+    super.onDestroy();
+    this.#response.onDestroy();
+  }
+}
+
+/** With `on_log(handle)`, after the last byte: a hook that can look, and wait for nothing. */
+class LoggingFilter extends BothFilter {
+  readonly #factory: LuaFactory;
+  readonly #stream: Stream;
+
+  constructor(factory: LuaFactory, stream: Stream) {
+    super(factory, stream);
+    this.#factory = factory;
+    this.#stream = stream;
+  }
+  onComplete(): void {
+    const script = this.#factory.scriptOf(this.#stream);
+    if (script?.onLog === undefined) return;
+    const run = new ScriptStream(script, this.#stream, 'response', script.onLog);
+    run.headers = this.#stream.responseHeaders ?? new HeaderMap();
+    run.headersContinued = true;
+    run.bodyPassed = true;
+    run.ended = true;
+    run.start();
+    run.abandon();
+  }
 }
 
 class LuaSide {
-  readonly #script: LuaScript;
+  readonly #factory: LuaFactory;
   readonly #stream: Stream;
   readonly #direction: Direction;
-  readonly #hook: number;
   #run: ScriptStream | undefined;
 
-  constructor(script: LuaScript, stream: Stream, direction: Direction, hook: number) {
-    this.#script = script;
+  constructor(factory: LuaFactory, stream: Stream, direction: Direction) {
+    this.#factory = factory;
     this.#stream = stream;
     this.#direction = direction;
-    this.#hook = hook;
   }
 
   onHeaders(headers: HeaderMap, end: boolean): HookResult {
-    const run = new ScriptStream(this.#script, this.#stream, this.#direction);
+    const script = this.#factory.scriptOf(this.#stream);
+    const hook = this.#direction === 'request' ? script?.onRequest : script?.onResponse;
+    if (script === undefined || hook === undefined) return undefined;
+    const run = new ScriptStream(script, this.#stream, this.#direction, hook);
     this.#run = run;
     run.headers = headers;
     run.ended = end;
-    run.start(this.#hook);
+    run.start();
     return this.#afterHeaders(run);
+  }
+
+  abandon(): void {
+    this.#run?.abandon();
   }
 
   onBody(chunk: Uint8Array, end: boolean): BodyHookResult {
@@ -108,7 +154,7 @@ class LuaSide {
     if (run.waits === 'body') return end ? this.#deliverBody(run) : FilterStatus.StopAndBuffer;
     if (run.waits === 'chunk') return this.#deliverChunk(run, chunk, end);
     run.bodyPassed = true;
-    if (end && run.waits === 'trailers') run.resume(() => 0);
+    if (end && run.waits === 'trailers') run.resume(() => NONE);
     return this.#afterBody(run, undefined);
   }
 
@@ -116,19 +162,14 @@ class LuaSide {
     const run = this.#run;
     if (run === undefined || run.finished) return undefined;
     run.ended = true;
+    run.trailers = trailers;
     const { waits } = run;
     if (waits === 'body') return this.#deliverBody(run) as HookResult;
     if (waits === 'chunk') {
-      run.resume((L) => {
-        this.#script.kinds.buffer.push(L, { bytes: new Uint8Array(0), replaced: false }, run);
-        return 1;
-      });
+      run.resume(() => run.script.api.buffer.create(pieceOf(run, NOTHING), run));
     }
     if (run.waits === 'trailers') {
-      run.resume((L) => {
-        this.#script.kinds.headers.push(L, { map: trailers, stream: run, mutable: true }, run);
-        return 1;
-      });
+      run.resume(() => run.script.api.headers.create({ run, map: trailers, mutable: true }, run));
     }
     return this.#afterCall(run, () => undefined);
   }
@@ -151,31 +192,22 @@ class LuaSide {
 
   #deliverBody(run: ScriptStream): BodyHookResult {
     const bytes = this.#direction === 'request' ? this.#stream.requestBody : this.#stream.responseBody;
-    run.body = { bytes, replaced: false };
-    const { body } = run;
-    run.resume((L) => {
-      if (bytes.length === 0) return 0;
-      this.#script.kinds.buffer.push(L, body, run);
-      return 1;
-    });
+    run.body = { run, bytes, replaced: false, whole: true };
+    run.resume(() => (bytes.length === 0 ? NONE : bodyObject(run.script.api, run)));
     return this.#afterBody(run, undefined);
   }
 
   #deliverChunk(run: ScriptStream, chunk: Uint8Array, end: boolean): BodyHookResult {
-    const buffer: ScriptBuffer = { bytes: chunk, replaced: false };
+    const buffer = pieceOf(run, chunk);
     run.bodyPassed = true;
     run.headersContinued = true;
-    const push = (piece: ScriptBuffer) =>
-      run.resume((L) => {
-        this.#script.kinds.buffer.push(L, piece, run);
-        return 1;
-      });
+    const push = (piece: ScriptBuffer) => run.resume(() => run.script.api.buffer.create(piece, run));
     if (end && chunk.length === 0) run.ended = true;
     push(buffer);
     if (end && chunk.length > 0 && run.waits === 'chunk') {
       // The end is a piece of its own, and empty.
       run.ended = true;
-      const last: ScriptBuffer = { bytes: new Uint8Array(0), replaced: false };
+      const last = pieceOf(run, NOTHING);
       push(last);
       if (last.replaced) {
         buffer.bytes = Buffer.concat([buffer.bytes, last.bytes]);
@@ -183,7 +215,7 @@ class LuaSide {
       }
     }
     run.ended = end;
-    if (end && run.waits === 'trailers') run.resume(() => 0);
+    if (end && run.waits === 'trailers') run.resume(() => NONE);
     return this.#afterBody(run, buffer.replaced ? buffer.bytes : undefined);
   }
 
@@ -198,8 +230,8 @@ class LuaSide {
   #afterCall<T>(run: ScriptStream, then: () => T): T | Promise<T> {
     const { pending } = run;
     if (run.waits !== 'call' || pending === undefined) return then();
-    return pending.then((push) => {
-      run.resume(push);
+    return pending.then((results) => {
+      run.resume(results);
       return this.#afterCall(run, then) as T;
     });
   }
@@ -212,4 +244,10 @@ class LuaSide {
     if (this.#direction === 'request') this.#stream.setRequestBody(body.bytes);
     else this.#stream.setResponseBody(body.bytes);
   }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function pieceOf(run: ScriptStream, bytes: Uint8Array): ScriptBuffer {
+  return { run, bytes, replaced: false, whole: false };
 }

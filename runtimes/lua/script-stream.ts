@@ -1,17 +1,18 @@
-/** One hook of a script on one stream: a coroutine that stops where the script waits for a body, a chunk, trailers or a call. */
-import { type LuaState, lua, to_luastring } from 'fengari';
-import { ExtensionError, type HeaderMap, type SourcePosition, type Stream } from '../../src/abi/index.ts';
-import type { Scope } from './objects.ts';
+/** One hook of a script on one stream: what it waits for, and how long the objects that it got live. */
+import { ExtensionError, type HeaderMap, type Stream } from '../../src/abi/index.ts';
+import type { Wait, Waits } from './api/kind.ts';
+import type { Activation, Hook } from './engine.ts';
+import { ScriptFailure } from './engine.ts';
 import type { LuaScript } from './script.ts';
-import { textOf } from './values.ts';
-
-/** What the coroutine waits for. */
-export type Waits = 'nothing' | 'body' | 'chunk' | 'trailers' | 'call';
+import type { HostObject, Results, Scope } from './vm/values.ts';
 
 /** A body, or a piece of it, that a script may replace. */
 export interface ScriptBuffer {
+  run: ScriptStream;
   bytes: Uint8Array;
   replaced: boolean;
+  /** It is the whole body: its length is the header's. */
+  whole: boolean;
 }
 
 export type Direction = 'request' | 'response';
@@ -20,109 +21,116 @@ export class ScriptStream implements Scope {
   readonly script: LuaScript;
   readonly stream: Stream;
   readonly direction: Direction;
+  /** Counts up when everything but the handle dies: where the script waits, and at the end. */
   epoch = 0;
-  waits: Waits = 'nothing';
-  /** The call that it waits for; resolves to what pushes its results. */
-  pending: Promise<(L: LuaState) => number> | undefined;
+  /** The handle lives while its own hook runs: not while others do, and not when the hook is over. */
+  readonly handleScope: Scope = { epoch: 0 };
+  waits: 'nothing' | Waits = 'nothing';
+  /** The call that it waits for. */
+  pending: Promise<() => Results> | undefined;
   headers!: HeaderMap;
   /** The headers can't be changed any more. */
   headersContinued = false;
-  /** A loop over the headers runs. */
-  iterating: HeaderMap | undefined;
+  /** A loop over these headers, or over the dynamic metadata, runs. */
+  iterating: object | undefined;
   /** All of the body has come. */
   ended = false;
+  /** They have come. */
+  trailers: HeaderMap | undefined;
   /** Body pieces have gone past the script. */
   bodyPassed = false;
   body: ScriptBuffer | undefined;
+  /** The object of `body`, while it lives. */
+  bodyObject: HostObject | undefined;
   responded = false;
-  readonly #co: LuaState;
+  /** Settings of the matched route. */
+  readonly settings: ReturnType<LuaScript['settingsOf']>;
+  readonly #activation: Activation;
+  readonly #started = performance.now();
   #finished = true;
 
-  constructor(script: LuaScript, stream: Stream, direction: Direction) {
+  constructor(script: LuaScript, stream: Stream, direction: Direction, hook: Hook) {
     this.script = script;
     this.stream = stream;
     this.direction = direction;
-    this.#co = script.takeCoroutine();
+    this.settings = script.settingsOf(stream);
+    this.#activation = hook.begin();
   }
 
   get finished(): boolean {
     return this.#finished;
   }
 
-  /** Whether `L` is the coroutine that the hook runs in, and not one that the script made. */
-  isMain(L: LuaState): boolean {
-    return L === this.#co;
+  /** Milliseconds that are left of the time that the entry gives to one hook. */
+  get timeLeft(): number {
+    return Math.max(0, this.script.timeLimit - (performance.now() - this.#started));
   }
 
-  /** Starts the hook function that `reference` names. @throws ExtensionError */
-  start(reference: number): void {
+  /** Calls the hook. @throws ExtensionError */
+  start(): void {
     this.#finished = false;
-    lua.lua_rawgeti(this.#co, lua.LUA_REGISTRYINDEX, reference);
-    this.script.kinds.handle.push(this.#co, this, HANDLE_SCOPE);
-    this.#resume(1);
+    this.script.executions?.add();
+    const { handle } = this.script.api;
+    this.#run(() => this.#activation.start(handle.create(this, this.handleScope)));
   }
 
-  /** Goes on with what it waited for; `push` pushes the results. @throws ExtensionError */
-  resume(push: (L: LuaState) => number): void {
+  /** Goes on with what it waited for. @throws ExtensionError */
+  resume(results: () => Results): void {
     if (this.#finished) return;
     this.waits = 'nothing';
-    this.#resume(push(this.#co));
+    this.handleScope.epoch = 0;
+    this.#run(() => {
+      if (this.timeLeft === 0) throw new ScriptFailure('time budget exceeded', { budget: true });
+      return this.#activation.resume(results());
+    });
   }
 
-  /** The script waits: everything it got from the handle dies. */
-  wait(L: LuaState, waits: Waits): number {
-    if (!this.isMain(L)) throw new Error('a coroutine of the script itself cannot wait for the stream');
-    this.waits = waits;
-    this.epoch++;
-    this.iterating = undefined;
-    return lua.lua_yield(L, 0);
+  /** The stream is gone: what the script has got is dead. */
+  abandon(): void {
+    if (!this.#finished) this.#finish();
   }
 
-  #resume(count: number): void {
-    const { script } = this;
-    script.sandbox.refill();
-    const status = lua.lua_resume(this.#co, null, count);
-    if (status === lua.LUA_YIELD) {
-      if (this.responded) this.#finish();
-      else if (this.waits === 'nothing') this.#fail('script performed an unexpected yield');
+  #run(step: () => Wait | undefined): void {
+    let wait: Wait | undefined;
+    try {
+      wait = step();
+    } catch (error) {
+      this.#finish();
+      if (error instanceof ScriptFailure) this.#fail(error);
+      throw error;
+    }
+    if (wait === undefined || wait.what === 'never') {
+      this.#finish();
       return;
     }
-    this.#finish();
-    if (status === lua.LUA_OK) {
-      script.returnCoroutine(this.#co);
-      return;
-    }
-    const isText = lua.lua_type(this.#co, -1) === lua.LUA_TSTRING;
-    this.#fail(isText ? textOf(lua.lua_tolstring(this.#co, -1) as Uint8Array) : 'unspecified lua error');
+    this.waits = wait.what;
+    this.pending = wait.call;
+    this.#expire();
+    this.handleScope.epoch = SUSPENDED;
   }
 
   #finish(): void {
     this.#finished = true;
     this.waits = 'nothing';
+    this.#expire();
+    this.handleScope.epoch = DEAD;
+  }
+
+  #expire(): void {
     this.epoch++;
+    this.iterating = undefined;
+    this.bodyObject = undefined;
   }
 
-  #fail(message: string): never {
-    this.#finish();
-    this.stream.log.error(`script log: ${message}`);
-    const { exhausted } = this.script.sandbox;
-    throw new ExtensionError(exhausted ? 'budget' : 'threw', message, { position: this.script.positionOf(message) });
+  #fail(failure: ScriptFailure): never {
+    const { script, stream } = this;
+    stream.log.error(`script log: ${failure.message}`);
+    script.errors?.add();
+    throw new ExtensionError(failure.budget ? 'budget' : 'threw', failure.message, {
+      position: script.positionOf(failure),
+    });
   }
 }
 
-/** The handle itself lives as long as its hook. */
-const HANDLE_SCOPE: Scope = { epoch: 0 };
-
-/** Where a message of Lua (`[string "..."]:3: text`) points to. */
-export function positionIn(message: string, file: string, source: string): SourcePosition | undefined {
-  const match = /^\[string "[^\n]*?"\]:([0-9]+):/.exec(message);
-  if (match === null) return undefined;
-  const line = Number(match[1]);
-  const text = source.split('\n')[line - 1];
-  return { file, line, frame: text === undefined ? undefined : `  ${line} | ${text}` };
-}
-
-/** The name of a chunk is its text, as in Envoy. */
-export function chunkName(source: Uint8Array): Uint8Array {
-  return source.length > 0 ? source : to_luastring('?');
-}
+const SUSPENDED = 1;
+const DEAD = 2;

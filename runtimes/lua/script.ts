@@ -1,85 +1,134 @@
-/** A loaded script: its Lua state, its two hooks, and coroutines to run them in. */
-import { type LuaState, lauxlib, lua, to_luastring } from 'fengari';
-import { FilterConfigError, type FilterHost, type FilterSpec, type SourcePosition } from '../../src/abi/index.ts';
-import { createKinds, type Kinds } from './api.ts';
-import { Sandbox } from './sandbox.ts';
-import { chunkName, positionIn } from './script-stream.ts';
-import { pushJson, textOf } from './values.ts';
+/** A loaded script: its state in one of the engines, its hooks, and where in its text something is. */
+import { readFileSync } from 'node:fs';
+import {
+  type Counter,
+  FilterConfigError,
+  type FilterHost,
+  type FilterSpec,
+  type Json,
+  type SourcePosition,
+  type Stream,
+} from '../../src/abi/index.ts';
+import type { Kinds } from './api/index.ts';
+import { ScriptStats } from './api/stats.ts';
+import { type Hook, type ScriptEngine, ScriptFailure, type ScriptState } from './engine.ts';
+import { findModule } from './modules.ts';
+import type { LuaOptions, RouteScripts } from './options.ts';
+import { createWeirLibrary } from './weir-library.ts';
 
-/** Coroutines that wait to be used again. */
-const MAX_SPARE = 256;
+/** Where a script comes from. */
+export interface ScriptText {
+  /** Its bytes. */
+  bytes: Uint8Array;
+  /** What errors call it. */
+  file: string;
+}
+
+/** What all scripts of one entry share. */
+export interface ScriptContext {
+  spec: FilterSpec;
+  host: FilterHost;
+  options: LuaOptions;
+  engine: ScriptEngine;
+  kinds: Kinds;
+  routes: RouteScripts;
+}
 
 export class LuaScript {
   readonly name: string;
-  readonly sandbox: Sandbox;
-  readonly kinds: Kinds;
-  /** Registry places of `envoy_on_request` and `envoy_on_response`; `undefined` where the script has none. */
-  readonly onRequest: number | undefined;
-  readonly onResponse: number | undefined;
-  readonly #file: string;
-  readonly #source: string;
-  readonly #spare: LuaState[] = [];
-  /** Coroutines are kept by JavaScript alone; Lua's stack must not hold them. */
-  readonly #L: LuaState;
+  readonly api: Kinds;
+  readonly stats: ScriptStats;
+  readonly onRequest: Hook | undefined;
+  readonly onResponse: Hook | undefined;
+  readonly onLog: Hook | undefined;
+  /** `respond()` on the response side is refused, as in Envoy. */
+  readonly envoyResponses: boolean;
+  readonly errors: Counter | undefined;
+  readonly executions: Counter | undefined;
+  /** Milliseconds that a hook may take, waiting included. */
+  readonly timeLimit: number;
+  readonly #context: ScriptContext;
+  readonly #text: ScriptText;
+  readonly #state: ScriptState;
 
   /** @throws FilterConfigError when the script does not compile, or fails while it is loaded. */
-  constructor(spec: FilterSpec, source: Uint8Array, host: FilterHost) {
+  constructor(context: ScriptContext, text: ScriptText) {
+    const { spec, host, options, engine, kinds } = context;
     this.name = spec.name;
-    this.#file = spec.file ?? spec.name;
-    this.#source = new TextDecoder().decode(source);
-    this.sandbox = new Sandbox(spec.limits, host.log);
-    const { L } = this.sandbox;
-    this.#L = L;
-    this.kinds = createKinds(L);
-    lua.lua_createtable(L, 0, 1);
-    pushJson(L, spec.config);
-    lua.lua_setfield(L, -2, to_luastring('config'));
-    lua.lua_setglobal(L, to_luastring('weir'));
-    this.#run(source);
-    this.onRequest = this.#hook('envoy_on_request');
-    this.onResponse = this.#hook('envoy_on_response');
-    if (this.onRequest === undefined && this.onResponse === undefined) {
-      host.log.warn('the script has neither envoy_on_request() nor envoy_on_response(): it does nothing');
+    this.api = kinds;
+    this.envoyResponses = options.envoy_compat;
+    this.timeLimit = spec.limits.time;
+    this.stats = new ScriptStats(host, options.stat_prefix);
+    this.errors = this.stats.counter('lua_errors');
+    this.executions = this.stats.counter('lua_executions');
+    this.#context = context;
+    this.#text = text;
+    this.#state = this.#load(engine);
+    this.onRequest = this.#state.hook('envoy_on_request');
+    this.onResponse = this.#state.hook('envoy_on_response');
+    this.onLog = this.#state.hook('on_log');
+    if (this.onRequest === undefined && this.onResponse === undefined && this.onLog === undefined) {
+      host.log.warn('the script has none of envoy_on_request(), envoy_on_response() and on_log(): it does nothing');
     }
   }
 
-  /** A coroutine to run a hook in. */
-  takeCoroutine(): LuaState {
-    const spare = this.#spare.pop();
-    if (spare !== undefined) return spare;
-    const co = lua.lua_newthread(this.#L);
-    lua.lua_pop(this.#L, 1);
-    return co;
+  /** Settings of the matched route for this script. */
+  settingsOf(stream: Stream): { filterContext: Json | undefined } {
+    const { routes, options, spec } = this.#context;
+    return {
+      filterContext:
+        routes.settingsOf(stream)?.filter_context ?? stream.routeConfig ?? options.filter_context ?? spec.config,
+    };
   }
 
-  /** A coroutine whose hook has returned. */
-  returnCoroutine(co: LuaState): void {
-    lua.lua_settop(co, 0);
-    if (this.#spare.length < MAX_SPARE) this.#spare.push(co);
+  positionOf(failure: ScriptFailure): SourcePosition | undefined {
+    const { line, column } = failure;
+    if (line === undefined) return undefined;
+    return { file: this.#text.file, line, column, frame: codeFrame(this.#text.bytes, line) };
   }
 
-  positionOf(message: string): SourcePosition | undefined {
-    return positionIn(message, this.#file, this.#source);
+  close(): void {
+    this.#state.close();
   }
 
-  #run(source: Uint8Array): void {
-    const L = this.#L;
-    this.sandbox.refill();
-    let status = lauxlib.luaL_loadbufferx(L, source, source.length, chunkName(source), to_luastring('t'));
-    if (status === lua.LUA_OK) status = lua.lua_pcall(L, 0, 0, 0);
-    if (status === lua.LUA_OK) return;
-    const text =
-      lua.lua_type(L, -1) === lua.LUA_TSTRING
-        ? textOf(lua.lua_tolstring(L, -1) as Uint8Array)
-        : 'unspecified lua error';
-    throw new FilterConfigError(`script load error: ${text}`, { position: this.positionOf(text) });
+  #load(engine: ScriptEngine): ScriptState {
+    const { spec, host, options } = this.#context;
+    const { bytes } = this.#text;
+    try {
+      return engine.load({
+        text: Buffer.from(bytes).toString('latin1'),
+        limits: spec.limits,
+        log: host.log,
+        library: createWeirLibrary(this.#context),
+        findModule: (name) => findModule(name, options.modules, host),
+      });
+    } catch (error) {
+      if (!(error instanceof ScriptFailure)) throw error;
+      throw new FilterConfigError(`script load error: ${error.message}`, { position: this.positionOf(error) });
+    }
   }
+}
 
-  #hook(name: string): number | undefined {
-    const L = this.#L;
-    const isFunction = lua.lua_getglobal(L, to_luastring(name)) === lua.LUA_TFUNCTION;
-    if (isFunction) return lauxlib.luaL_ref(L, lua.LUA_REGISTRYINDEX);
-    lua.lua_pop(L, 1);
-    return undefined;
+/** The line with those around it. */
+function codeFrame(bytes: Uint8Array, line: number): string | undefined {
+  const lines = new TextDecoder().decode(bytes).trimEnd().split('\n');
+  if (lines[line - 1] === undefined) return undefined;
+  const first = Math.max(1, line - 2);
+  const width = String(line + 1).length;
+  return lines
+    .slice(first - 1, line + 1)
+    .map((text, i) => {
+      const number = first + i;
+      return `${number === line ? '>' : ' '} ${String(number).padStart(width)} | ${text.trimEnd().slice(0, 200)}`;
+    })
+    .join('\n');
+}
+
+/** The text of a file. @throws FilterConfigError */
+export function readScript(file: string): ScriptText {
+  try {
+    return { bytes: readFileSync(file), file };
+  } catch (error) {
+    throw new FilterConfigError(`can't read the script: ${error instanceof Error ? error.message : error}`);
   }
 }

@@ -14,6 +14,8 @@ export class FilterConfigError extends Error {
   override readonly name = 'FilterConfigError';
   /** The path of the bad value below the entry's `config:`, e.g. `['response', 'set']`; empty for the whole. */
   readonly path: readonly (string | number)[];
+  /** The key of the entry, or of the route's settings, that it is about, when that is not `config`. */
+  readonly option: string | undefined;
   /** What to do about it, in one sentence. */
   readonly hint: string | undefined;
   /** The place in the script or module, when the fault is there and not in the configuration. */
@@ -23,6 +25,7 @@ export class FilterConfigError extends Error {
     message: string,
     detail: {
       path?: readonly (string | number)[] | undefined;
+      option?: string | undefined;
       hint?: string | undefined;
       position?: SourcePosition | undefined;
       cause?: unknown;
@@ -30,6 +33,7 @@ export class FilterConfigError extends Error {
   ) {
     super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
     this.path = detail.path ?? [];
+    this.option = detail.option;
     this.hint = detail.hint;
     this.position = detail.position;
   }

@@ -62,10 +62,14 @@ export interface StreamFilterFactory {
   readonly phase?: FilterPhase;
   /** Match the route again after this filter when it changed `:path`, `:authority` or `:method` (Envoy's `clear_route_cache`). */
   readonly clearsRouteCache?: boolean;
+  /** Keys that a route's or virtual host's settings for this filter may have besides `disabled` and `config`. */
+  readonly routeOptions?: readonly string[];
   /** Called at the start of a stream. A filter that keeps no state may be one object for all streams. */
   create(stream: Stream): StreamFilter;
   /** Checks a route's or virtual host's `config:` for this filter when the configuration is loaded. @throws FilterConfigError */
   validateRouteConfig?(config: Json): void;
+  /** The same for all settings of a route, or else of its virtual host, for this filter. @throws FilterConfigError */
+  validateRouteSettings?(settings: Readonly<Record<string, Json>>): void;
   /** When: the configuration was replaced and the last stream that used it has ended. */
   close?(): void;
 }
@@ -78,9 +82,13 @@ export type CreateStreamFilterFactory = (
 
 /** A number that only grows. */
 export interface Counter {
+  /** In this worker. */
+  readonly value: number;
   add(amount?: number): void;
 }
 export interface Gauge {
+  /** In this worker. */
+  readonly value: number;
   set(value: number): void;
   add(amount: number): void;
 }
@@ -122,7 +130,11 @@ export interface FilterSpec {
   /** The text of an inline source. */
   readonly source: string | undefined;
   readonly config: Json;
+  /** The entry's keys that are the runtime's own (`FilterRuntime.options`). */
+  readonly options: Readonly<Record<string, Json>>;
   readonly limits: FilterLimits;
+  /** What relative paths of the entry start from. */
+  readonly directory: string;
 }
 
 /** A file that the adapter asks the runtimes about. */
@@ -135,6 +147,8 @@ export interface SniffedFile {
 /** An adapter: it turns config entries of one kind into factories. */
 export interface FilterRuntime {
   readonly name: string;
+  /** Keys of an entry that this runtime reads, besides those that every entry has. */
+  readonly options?: readonly string[];
   /** Whether this runtime runs that file, when the entry names no `runtime:`. */
   sniff(file: SniffedFile): boolean;
   /** Whether this runtime has a built-in of that name. */

@@ -39,6 +39,8 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 /** Metadata that filters leave for each other and for the access log, by namespace (usually the filter's name). */
 export interface DynamicMetadata {
   get(namespace: string): Readonly<Record<string, Json>> | undefined;
+  /** The namespaces that have values, in the order in which they got the first. */
+  namespaces(): string[];
   set(namespace: string, key: string, value: Json): void;
 }
 
@@ -82,8 +84,15 @@ export interface Stream {
   readonly filterState: Map<string, unknown>;
   /** The `metadata:` of the matched route, by namespace. */
   readonly routeMetadata: Readonly<Record<string, Json>>;
+  /** The `metadata:` of the matched route's virtual host, by namespace. */
+  readonly virtualHostMetadata: Readonly<Record<string, Json>>;
   /** This filter's `config:` of the matched route or virtual host; `undefined` when there is none. */
   readonly routeConfig: Json | undefined;
+  /**
+   * All settings of the matched route or virtual host for this filter, as they stand in the configuration: the same object that
+   * `validateRouteSettings` got. `undefined` when there are none.
+   */
+  readonly routeSettings: Readonly<Record<string, Json>> | undefined;
   readonly log: Log;
 
   /**
@@ -110,6 +119,17 @@ export interface Stream {
     body?: Uint8Array | string,
     details?: string,
   ): void;
+  /** Matches the route again before the next filter runs. Without effect once the request has gone on to the upstream. */
+  clearRouteCache(): void;
+  /**
+   * Sends the request to that endpoint of its cluster, `ip` or `ip:port`, when it has it. Otherwise the load balancer chooses; with
+   * `strict` the answer is 503.
+   */
+  overrideEndpoint(address: string, strict: boolean): void;
+  /** Closes the client's connection after this response (`connection: close`). */
+  drainConnection(): void;
+  /** The phrase beside the status of an HTTP/1.1 response, instead of the usual one. Only while its head has not been sent. */
+  setReasonPhrase(phrase: string): void;
   /** Ends the stream with no answer: the connection is closed. */
   reset(): void;
   /**

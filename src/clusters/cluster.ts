@@ -50,6 +50,12 @@ export class Cluster {
     return this.#balancer.choose(excluded);
   }
 
+  /** The endpoint at `ip` or `ip:port`; without it another one, or with `strict` none. */
+  chooseNamed({ address, strict }: { address: string; strict: boolean }): Endpoint | undefined {
+    const named = this.endpoints.find(({ name }) => name === address || name.replace(/:[0-9]+$/, '') === address);
+    return named ?? (strict ? undefined : this.choose());
+  }
+
   close(): void {
     for (const endpoint of this.endpoints) endpoint.pool.close();
   }

@@ -70,7 +70,6 @@ const REASONS: Readonly<Record<number, string>> = {
   415: 'Unsupported Media Type',
   416: 'Range Not Satisfiable',
   417: 'Expectation Failed',
-  418: "I'm a teapot",
   421: 'Misdirected Request',
   422: 'Unprocessable Content',
   425: 'Too Early',
@@ -87,7 +86,7 @@ const REASONS: Readonly<Record<number, string>> = {
   505: 'HTTP Version Not Supported',
 };
 
-/** The usual reason phrase; empty for an unknown status, which is allowed (RFC 9112, section 4). */
+/** The usual reason phrase; `Unknown` for others, as in Envoy. */
 export function reasonPhrase(status: number): string {
-  return REASONS[status] ?? '';
+  return REASONS[status] ?? 'Unknown';
 }

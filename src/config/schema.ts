@@ -36,9 +36,10 @@ const requestMatch = z
     }
   });
 
+/** Further keys are the filter's own: `FilterChain` checks them. */
 const routeFilters = z.record(
   z.string(),
-  z.strictObject({ disabled: z.boolean().optional(), config: json.optional() }),
+  z.object({ disabled: z.boolean().optional(), config: json.optional() }).catchall(z.unknown()),
 );
 
 const route = z
@@ -95,11 +96,13 @@ const virtualHost = z.strictObject({
   name: z.string(),
   domains: z.array(z.string()).nonempty(),
   routes: z.array(route),
+  metadata: metadata.default({}),
   filters: routeFilters.default({}),
 });
 
+/** Further keys are the runtime's own: `FilterAdapter` checks them. */
 const filter = z
-  .strictObject({
+  .object({
     use: z.string().optional(),
     runtime: z.string().optional(),
     name: z.string().optional(),
@@ -117,8 +120,9 @@ const filter = z
     phase: z.enum(['before-route', 'after-route', 'after-choose-endpoint']).optional(),
     match: requestMatch.optional(),
   })
+  .catchall(z.unknown())
   .superRefine((value, context) => {
-    if (value.use === undefined && value.source === undefined) {
+    if (value.use === undefined && value.source === undefined && value.runtime === undefined) {
       context.addIssue({
         code: 'custom',
         message: 'a filter needs `use:` (a file or a built-in) or `source:` with `runtime:`',
@@ -127,6 +131,8 @@ const filter = z
       context.addIssue({ code: 'custom', path: ['source'], message: 'give one of use and source, not both' });
     } else if (value.source !== undefined && (value.runtime === undefined || value.name === undefined)) {
       context.addIssue({ code: 'custom', path: ['source'], message: 'an inline source needs `runtime:` and `name:`' });
+    } else if (value.use === undefined && value.name === undefined) {
+      context.addIssue({ code: 'custom', message: 'a filter without `use:` needs a `name:`' });
     }
   });
 
@@ -212,6 +218,9 @@ export type RouteConfig = NonNullable<ListenerConfig['routes']>[number];
 export type VirtualHostConfig = NonNullable<ListenerConfig['virtual_hosts']>[number];
 export type RequestMatchConfig = RouteConfig['match'];
 export type ClusterConfig = Config['clusters'][number];
+
+/** The keys that every entry of a filter may have. */
+export const FILTER_KEYS: readonly string[] = Object.keys(filter.shape);
 
 /** The JSON Schema of a configuration file, for editors. */
 export function configJsonSchema(): Record<string, unknown> {

@@ -11,7 +11,7 @@ import {
 } from '../abi/index.ts';
 import { filterName } from '../config/check.ts';
 import { nearest } from '../config/diagnostics.ts';
-import type { FilterConfig } from '../config/schema.ts';
+import { FILTER_KEYS, type FilterConfig } from '../config/schema.ts';
 import type { EntryHost } from './filter-host.ts';
 
 export interface LoadedFilter {
@@ -52,13 +52,16 @@ export class FilterAdapter {
     }
     const runtime =
       config.runtime === undefined ? this.#sniff(use, file) : await this.#byName(config.runtime, directory);
+    const options = this.#options(config, runtime);
     const spec: FilterSpec = {
       name: filterName(config),
       use,
       file,
       source: config.source,
       config: (config.config ?? null) as Json,
+      options,
       limits: config.limits,
+      directory,
     };
     return { factory: await runtime.load(spec, host), runtime: runtime.name };
   }
@@ -70,6 +73,18 @@ export class FilterAdapter {
 
   close(): void {
     for (const runtime of this.#runtimes) runtime.close?.();
+  }
+
+  /** The entry's keys that are the runtime's own. */
+  #options(config: FilterConfig, runtime: FilterRuntime): Record<string, Json> {
+    const own = runtime.options ?? [];
+    const options: Record<string, Json> = {};
+    for (const [key, value] of Object.entries(config)) {
+      if (FILTER_KEYS.includes(key)) continue;
+      if (!own.includes(key)) throw unknownKey(key, [...FILTER_KEYS, ...own]);
+      options[key] = value as Json;
+    }
+    return options;
   }
 
   #checkFile(use: string, file: string): void {
@@ -129,6 +144,13 @@ export class FilterAdapter {
     this.#blamed.set(error, key);
     return error;
   }
+}
+
+/** A key that nobody reads. */
+export function unknownKey(key: string, known: readonly string[]): FilterConfigError {
+  const near = nearest(key, known);
+  const hint = near === undefined ? `known keys: ${known.join(', ')}` : `did you mean \`${near}\`?`;
+  return new FilterConfigError(`unknown key \`${key}\``, { option: key, hint });
 }
 
 /** A path has a slash or an extension; a bare name is a built-in. */

@@ -1,12 +1,12 @@
 /** The filters of one listener, made from its configuration: loaded, checked, and put in the order in which they run. */
-import { FilterConfigError, type Json } from '../abi/index.ts';
+import { FilterConfigError } from '../abi/index.ts';
 import { filterName } from '../config/check.ts';
 import type { FilterConfig, ListenerConfig } from '../config/schema.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Route } from '../routing/route.ts';
-import type { FilterAdapter } from './adapter.ts';
+import { type FilterAdapter, unknownKey } from './adapter.ts';
 import { FilterEntry } from './filter-entry.ts';
 import { EntryHost } from './filter-host.ts';
 
@@ -17,11 +17,14 @@ export class FilterLoadError extends Error {
   override readonly name = 'FilterLoadError';
   readonly path: readonly (string | number)[];
   readonly detail: FilterConfigError;
+  /** The key below `path` that it is about, when the key is the fault and not its value. */
+  readonly key: string | undefined;
 
-  constructor(path: readonly (string | number)[], detail: FilterConfigError) {
+  constructor(path: readonly (string | number)[], detail: FilterConfigError, key?: string) {
     super(detail.message);
     this.path = path;
     this.detail = detail;
+    this.key = key;
   }
 }
 
@@ -108,6 +111,7 @@ async function loadEntry(
   } catch (error) {
     const detail =
       error instanceof FilterConfigError ? error : new FilterConfigError(messageOf(error), { cause: error });
+    if (detail.option !== undefined) throw new FilterLoadError(path, detail, detail.option);
     const below = detail.path.length > 0 ? ['config', ...detail.path] : [adapter.blames(error) ?? 'config'];
     const known = below[0] === 'config' && config.config === undefined ? [] : below;
     throw new FilterLoadError([...path, ...known], detail);
@@ -117,13 +121,21 @@ async function loadEntry(
 /** Route-level settings are checked when they are loaded, not when the first request meets them. */
 function validateRoute(route: Route, entries: readonly FilterEntry[]): void {
   for (const entry of entries) {
-    const config: Json | undefined = route.settingsOf(entry.name)?.config;
-    if (config === undefined) continue;
+    const settings = route.settingsOf(entry.name);
+    if (settings === undefined) continue;
+    const path = [...route.path, 'filters', entry.name];
+    const { factory } = entry;
+    const known = ['disabled', 'config', ...(factory.routeOptions ?? [])];
+    for (const key of Object.keys(settings.given)) {
+      if (!known.includes(key)) throw new FilterLoadError(path, unknownKey(key, known), key);
+    }
     try {
-      entry.factory.validateRouteConfig?.(config);
+      if (settings.config !== undefined) factory.validateRouteConfig?.(settings.config);
+      factory.validateRouteSettings?.(settings.given);
     } catch (error) {
       const detail = error instanceof FilterConfigError ? error : new FilterConfigError(messageOf(error));
-      throw new FilterLoadError([...route.path, 'filters', entry.name, 'config', ...detail.path], detail);
+      if (detail.option !== undefined) throw new FilterLoadError(path, detail, detail.option);
+      throw new FilterLoadError([...path, 'config', ...detail.path], detail);
     }
   }
 }

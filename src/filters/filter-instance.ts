@@ -132,6 +132,12 @@ export class FilterInstance implements Stream, TimerTarget {
   get routeMetadata(): Readonly<Record<string, Json>> {
     return this.filters.owner.routeMetadata;
   }
+  get virtualHostMetadata(): Readonly<Record<string, Json>> {
+    return this.filters.owner.virtualHostMetadata;
+  }
+  get routeSettings(): Readonly<Record<string, Json>> | undefined {
+    return this.filters.owner.route?.settingsOf(this.entry.name)?.given;
+  }
   get routeConfig(): Json | undefined {
     return this.filters.owner.route?.settingsOf(this.entry.name)?.config;
   }
@@ -172,6 +178,22 @@ export class FilterInstance implements Stream, TimerTarget {
     }
     this.entry.replies.add();
     this.filters.reply({ status, headers: [...headers], body, details }, this);
+  }
+
+  clearRouteCache(): void {
+    this.filters.clearRouteCache();
+  }
+
+  overrideEndpoint(address: string, strict: boolean): void {
+    this.filters.owner.overrideEndpoint(address, strict);
+  }
+
+  drainConnection(): void {
+    this.filters.owner.drainConnection();
+  }
+
+  setReasonPhrase(phrase: string): void {
+    this.filters.owner.setReasonPhrase(phrase);
   }
 
   reset(): void {

@@ -28,6 +28,7 @@ export interface StreamOwner {
   readonly responseHeaders: HeaderMap | undefined;
   readonly route: Route | undefined;
   readonly routeMetadata: Readonly<Record<string, Json>>;
+  readonly virtualHostMetadata: Readonly<Record<string, Json>>;
   /** Bytes of one body that filters may keep. */
   readonly bufferLimit: number;
 
@@ -35,6 +36,11 @@ export interface StreamOwner {
   matchRoute(): void;
   /** Finds the endpoint; false when the stream was answered instead (no route, direct response, no endpoint). */
   chooseEndpoint(): boolean;
+  /** The endpoint that `chooseEndpoint` is to take. */
+  overrideEndpoint(address: string, strict: boolean): void;
+  /** The client's connection ends with this stream. */
+  drainConnection(): void;
+  setReasonPhrase(phrase: string): void;
   sendRequestHeaders(headers: HeaderMap, end: boolean): void;
   sendRequestBody(chunk: Uint8Array, end: boolean): void;
   sendRequestTrailers(trailers: HeaderMap): void;

@@ -165,7 +165,7 @@ export class Side {
     switch (result) {
       case undefined:
       case FilterStatus.Continue:
-        if (this.#isRequest && instance.entry.factory.clearsRouteCache === true) filters.rematchIfChanged();
+        if (this.#isRequest) filters.rematchIfChanged(instance.entry.factory.clearsRouteCache === true);
         this.#inHeaders = undefined;
         if (this.#heldBy(instance) === undefined) return true;
         this.#release(instance, j);

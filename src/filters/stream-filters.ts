@@ -46,6 +46,8 @@ export class StreamFilters {
   #pendingReset = false;
   /** What the route was matched by, if a filter may change it. */
   #matched = '';
+  /** A filter wants the route to be matched again. */
+  #cleared = false;
   #destroyed = false;
   #hasRequestBodyHooks = false;
   #hasResponseBodyHooks = false;
@@ -396,6 +398,7 @@ export class StreamFilters {
 
   /** Finds the route, and which filters it disables. */
   rematch(): void {
+    this.#cleared = false;
     this.owner.matchRoute();
     const { route } = this.owner;
     for (const instance of this.instances) {
@@ -404,9 +407,15 @@ export class StreamFilters {
     if (this.#chain.clearsRouteCache) this.#matched = matchKey(this.owner.requestHeaders);
   }
 
+  /** Forgets what the route was matched by, so that it is matched again after the running hook. */
+  clearRouteCache(): void {
+    this.#cleared = true;
+  }
+
   /** Finds the route anew when a filter changed what routes look at first. */
-  rematchIfChanged(): void {
-    if (this.#stage === 'after-route' && matchKey(this.owner.requestHeaders) !== this.#matched) this.rematch();
+  rematchIfChanged(byHeaders: boolean): void {
+    if (this.#stage !== 'after-route') return;
+    if (this.#cleared || (byHeaders && matchKey(this.owner.requestHeaders) !== this.#matched)) this.rematch();
   }
 
   get #isBusy(): boolean {

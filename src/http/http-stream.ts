@@ -39,6 +39,7 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
   #upstream: UpstreamRequest | undefined;
   #clusterName = '';
   #endpoint: Endpoint | undefined;
+  #override: { address: string; strict: boolean } | undefined;
   #tunnel: Tunnel | undefined;
   #requestDone: boolean;
   #continued = false;
@@ -89,6 +90,9 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
   }
   get routeMetadata(): Readonly<Record<string, Json>> {
     return this.route?.metadata ?? NO_METADATA;
+  }
+  get virtualHostMetadata(): Readonly<Record<string, Json>> {
+    return this.route?.virtualHostMetadata ?? NO_METADATA;
   }
   get bufferLimit(): number {
     return this.#snapshot.config.buffer_limit;
@@ -185,13 +189,25 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
       this.#fail('cluster_not_found', 'the route names no known cluster\n', undefined, 'cluster_not_found');
       return false;
     }
-    this.#endpoint = cluster.choose();
+    this.#endpoint = this.#override === undefined ? cluster.choose() : cluster.chooseNamed(this.#override);
     if (this.#endpoint === undefined) {
       this.#fail('no_healthy_upstream', 'no healthy upstream\n', undefined, 'no_healthy_upstream');
       return false;
     }
     this.info.endpoint = this.#endpoint.name;
     return true;
+  }
+
+  overrideEndpoint(address: string, strict: boolean): void {
+    this.#override = { address, strict };
+  }
+
+  drainConnection(): void {
+    this.#keepAlive = false;
+  }
+
+  setReasonPhrase(phrase: string): void {
+    this.#writer.reason = phrase;
   }
 
   sendRequestHeaders(headers: Headers, end: boolean): void {
@@ -294,6 +310,7 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
     if (!headers.has('date')) headers.append('date', new Date().toUTCString());
     if (!headers.has('server')) headers.append('server', 'weir');
     this.responseHeaders = headers;
+    this.#writer.reason = undefined;
     return headers;
   }
 

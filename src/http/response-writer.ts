@@ -27,6 +27,8 @@ export class ResponseWriter {
   /** The response has no body, whatever comes (HEAD, 204, 304). */
   #bodiless = false;
   started = false;
+  /** Instead of the usual phrase; see `Stream.setReasonPhrase`. */
+  reason: string | undefined = undefined;
   ended = false;
 
   constructor(sink: ResponseSink) {
@@ -66,7 +68,11 @@ export class ResponseWriter {
       if (!persistent) connection += 'connection: close\r\n';
       else if (minorVersion === 0) connection += 'connection: keep-alive\r\n';
     }
-    this.#head = serializeHead(`HTTP/1.1 ${status} ${reasonPhrase(Number(status))}`, headers, connection);
+    this.#head = serializeHead(
+      `HTTP/1.1 ${status} ${this.reason ?? reasonPhrase(Number(status))}`,
+      headers,
+      connection,
+    );
     if (end) this.#finish('');
     else if (this.#bodiless) this.flush();
     else this.#sink.flushSoon();

@@ -58,6 +58,10 @@ export class StreamMetadata implements DynamicMetadata {
     return this.#values?.get(namespace);
   }
 
+  namespaces(): string[] {
+    return [...(this.#values?.keys() ?? [])];
+  }
+
   set(namespace: string, key: string, value: Json): void {
     this.#values ??= new Map();
     let values = this.#values.get(namespace);

@@ -37,6 +37,10 @@ class Slot implements Counter, Gauge {
     this.#slot = slot;
   }
 
+  get value(): number {
+    return this.#page[this.#slot] as number;
+  }
+
   add(amount = 1): void {
     (this.#page[this.#slot] as number) += amount;
   }

@@ -26,7 +26,7 @@ export class RouteTable {
   constructor(config: Pick<ListenerConfig, 'routes' | 'virtual_hosts'>) {
     const all: Route[] = [];
     const hosts: readonly VirtualHostConfig[] = config.virtual_hosts ?? [
-      { name: 'default', domains: ['*'], routes: config.routes ?? [], filters: {} },
+      { name: 'default', domains: ['*'], routes: config.routes ?? [], filters: {}, metadata: {} },
     ];
     for (const [i, host] of hosts.entries()) {
       const path = config.virtual_hosts === undefined ? [] : ['virtual_hosts', i];

@@ -7,6 +7,8 @@ import { compileMatch, compileRegex, pathOf, type RequestMatcher } from './match
 export interface RouteFilterSettings {
   readonly disabled: boolean;
   readonly config: Json | undefined;
+  /** As they stand in the configuration: the route's, or else the virtual host's. */
+  readonly given: Readonly<Record<string, Json>>;
 }
 
 /** A response that the route gives by itself. */
@@ -24,6 +26,7 @@ export class Route {
   /** Milliseconds from the end of the request to the end of the response; 0: none. */
   readonly timeout: number;
   readonly metadata: Readonly<Record<string, Json>>;
+  readonly virtualHostMetadata: Readonly<Record<string, Json>>;
   readonly #filters: ReadonlyMap<string, RouteFilterSettings>;
   readonly #config: RouteConfig;
   readonly #totalWeight: number;
@@ -40,6 +43,7 @@ export class Route {
     this.matches = compileMatch(config.match);
     this.timeout = config.timeout;
     this.metadata = config.metadata as Readonly<Record<string, Json>>;
+    this.virtualHostMetadata = host.metadata as Readonly<Record<string, Json>>;
     this.#filters = mergeSettings(host.filters, config.filters);
     this.#config = config;
     this.#totalWeight = (config.clusters ?? []).reduce((sum, { weight }) => sum + weight, 0);
@@ -109,6 +113,7 @@ function mergeSettings(
     merged.set(name, {
       disabled: settings.disabled ?? outer?.disabled ?? false,
       config: (settings.config as Json | undefined) ?? outer?.config,
+      given: settings as Readonly<Record<string, Json>>,
     });
   }
   return merged;

@@ -54,7 +54,7 @@ test('serves, reloads a script on change, keeps the old one while the new is bro
   writeFileSync(join(folder, 'next.lua'), AUTH.replace('"403"', 'oops('));
   renameSync(join(folder, 'next.lua'), join(folder, 'auth.lua'));
   await weir.until('was refused');
-  expect(weir.output).toMatch(/auth\.lua:2: error: script load error/);
+  expect(weir.output).toMatch(/auth\.lua:2:[0-9]+: error: script load error/);
   expect((await fetch(url)).status).toBe(401);
   const stats = (await (await fetch(`${admin}/stats`)).json()) as Record<string, number>;
   expect(stats).toMatchObject({ weir_config_reloads_total: 1, weir_config_reload_failures_total: 1 });
@@ -161,11 +161,11 @@ test('what can’t run is refused with one error that points at it, and exit cod
     `listeners:\n  - name: a\n    address: 127.0.0.1:0\n    filters: [ { use: ${use} } ]\n    ${ROUTED}\n`;
   expect(await run(withFilter('./no.lua'))).toMatch(/^2 -:4:23: error: there is no file \.\/no\.lua\n/);
   expect(await run(withFilter('./bad.lua'))).toMatch(
-    /^2 .*bad\.lua:2: error: script load error: .*\n {2}2 \| +local x == 1\n {2}hint: loaded by -:4:/,
+    /^2 .*bad\.lua:2:11: error: script load error: .*\n.*\n> 2 \| +local x == 1\n.*\n {2}hint: loaded by -:4:/,
   );
   expect(await run('', ['run', 'missing.yaml'])).toMatch(/^2 missing\.yaml: error: can't read the configuration/);
   expect(await run('', ['rnu'])).toMatch(/^2 weir: there is no command rnu: did you mean run\?\n/);
-  expect(await run(withFilter('./bad.lua'), ['validate', '-'])).toMatch(/^2 .*bad\.lua:2: error/);
+  expect(await run(withFilter('./bad.lua'), ['validate', '-'])).toMatch(/^2 .*bad\.lua:2:11: error/);
   expect(await run(`listeners: [ { name: a, address: '127.0.0.1:0', ${ROUTED} } ]`, ['validate', '-'])).toBe(
     '0 -: ok, 1 listeners, 0 clusters\n',
   );

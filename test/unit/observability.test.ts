@@ -58,7 +58,7 @@ const entry = {
     ['x-evil', 'a"b\\c'],
   ]),
   responseHeaders: new HeaderMap([[':status', '200']]),
-  metadata: { get: () => ({ user: 'ann' }), set: () => {} },
+  metadata: { get: () => ({ user: 'ann' }), namespaces: () => [], set: () => {} },
 };
 
 test('access log formats: operators of Envoy, alternatives, lengths, metadata, escapes', () => {

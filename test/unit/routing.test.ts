@@ -140,9 +140,9 @@ test('filter settings of a route come before those of its virtual host', () => {
       .find(request('/'))
       ?.settingsOf('headers');
   };
-  expect(settings({})).toEqual({ disabled: true, config: { a: 1 } });
-  expect(settings({ headers: { disabled: false } })).toEqual({ disabled: false, config: { a: 1 } });
-  expect(settings({ headers: { config: { b: 2 } } })).toEqual({ disabled: true, config: { b: 2 } });
+  expect(settings({})).toMatchObject({ disabled: true, config: { a: 1 } });
+  expect(settings({ headers: { disabled: false } })).toMatchObject({ disabled: false, config: { a: 1 } });
+  expect(settings({ headers: { config: { b: 2 } } })).toMatchObject({ disabled: true, config: { b: 2 } });
 });
 
 test('a domain can’t be given twice, and a regex must compile', () => {

@@ -6,7 +6,7 @@ declare module 'fengari' {
   }
   /** The block that a userdata stands for: in JavaScript an object without prototype. */
   export interface Userdata {
-    object?: { kind: unknown; value: unknown; scope: { epoch: number }; epoch: number };
+    object?: unknown;
   }
   export type LuaFunction = (L: LuaState) => number;
   export function to_luastring(text: string): LuaString;
@@ -55,6 +55,8 @@ declare module 'fengari' {
     lua_createtable(L: LuaState, narr: number, nrec: number): void;
     lua_newuserdata(L: LuaState, size: number): Userdata;
     lua_touserdata(L: LuaState, index: number): Userdata | null;
+    /** A function that pushes the value at `index` again. */
+    lua_toproxy(L: LuaState, index: number): (L: LuaState) => void;
     lua_setmetatable(L: LuaState, index: number): void;
     lua_getmetatable(L: LuaState, index: number): number;
     lua_setfield(L: LuaState, index: number, key: LuaString): void;

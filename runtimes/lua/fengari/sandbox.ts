@@ -1,6 +1,6 @@
 /** One Lua state: the safe part of the standard library, and an instruction budget that no `pcall` gets around. */
 import { type LuaFunction, type LuaState, lauxlib, lua, lualib, to_luastring } from 'fengari';
-import type { FilterLimits, Log } from '../../src/abi/index.ts';
+import type { FilterLimits, Log } from '../../../src/abi/index.ts';
 import { raise, textOf } from './values.ts';
 
 /** The hook looks at the budget once in so many instructions. */

@@ -1,0 +1,132 @@
+/** The header map, and trailers. Source: Envoy, "Lua" HTTP filter, "Header object API"; shared observations of Envoy 1.40. */
+import type { HeaderMap } from '../../../src/abi/index.ts';
+import type { ScriptStream } from '../script-stream.ts';
+import { NativeError } from '../vm/errors.ts';
+import { formatNumber } from '../vm/numbers.ts';
+import { LuaTable } from '../vm/table.ts';
+import { NONE } from '../vm/values.ts';
+import { integer, type Methods, type Pairs, string } from './kind.ts';
+
+export interface HeadersObject {
+  run: ScriptStream;
+  map: HeaderMap;
+  mutable: boolean;
+}
+
+/** Headers that Envoy keeps as one value: adding to them makes a list. */
+const INLINE = new Set([
+  'accept',
+  'accept-encoding',
+  'authorization',
+  'cache-control',
+  'content-encoding',
+  'content-type',
+  'expect',
+  'forwarded',
+  'grpc-accept-encoding',
+  'origin',
+  'referer',
+  'te',
+  'user-agent',
+  'via',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-request-id',
+]);
+
+export const headerMethods: Methods<HeadersObject> = {
+  get({ map }, args) {
+    return map.get(string(args, 0)) ?? NONE;
+  },
+  getAtIndex({ map }, args) {
+    return map.getAll(string(args, 0))[integer(args, 1)] ?? NONE;
+  },
+  getNumValues({ map }, args) {
+    return map.getAll(string(args, 0)).length;
+  },
+  add(headers, args) {
+    const name = string(args, 0);
+    const value = cString(string(args, 1));
+    const map = mutable(headers);
+    const old = INLINE.has(name.toLowerCase()) ? map.get(name) : undefined;
+    edit(() => (old === undefined ? map.add(name, value) : map.set(name, `${old},${value}`)));
+    return NONE;
+  },
+  replace(headers, args) {
+    const name = string(args, 0);
+    const value = cString(string(args, 1));
+    const map = mutable(headers);
+    edit(() => map.set(name, value));
+    return NONE;
+  },
+  remove(headers, args) {
+    const name = string(args, 0);
+    const map = mutable(headers);
+    // A message without its start line can't be sent (Envoy ends by a signal, issue 38017).
+    if (name.startsWith(':') || name.toLowerCase() === 'host') {
+      throw new NativeError(`header '${name}' cannot be removed`);
+    }
+    map.remove(name);
+    return NONE;
+  },
+  /** The phrase beside the status; requests have none, which is accepted as in Envoy. */
+  setHttp1ReasonPhrase({ run, map }, args) {
+    const phrase = cString(string(args, 0));
+    if (/[\r\n]/.test(phrase)) throw new NativeError('the reason phrase holds a line break');
+    if (map === run.stream.responseHeaders) run.stream.setReasonPhrase(phrase);
+    return NONE;
+  },
+};
+
+export const headerPairs: Pairs<HeadersObject> = ({ run, map }) => {
+  if (run.iterating === map) throw new NativeError('cannot create a second iterator before completing the first');
+  run.iterating = map;
+  const { epoch } = run;
+  let i = 0;
+  return () => {
+    if (run.epoch !== epoch) throw new NativeError('object used outside of proper scope');
+    if (i < map.size) return [map.nameAt(i), map.valueAt(i++)];
+    run.iterating = undefined;
+    return undefined;
+  };
+};
+
+/** Values end at a NUL, as C strings do. */
+export function cString(text: string): string {
+  const end = text.indexOf('\0');
+  return end < 0 ? text : text.slice(0, end);
+}
+
+function mutable({ run, map, mutable: allowed }: HeadersObject): HeaderMap {
+  if (!allowed || (run.headersContinued && map === run.headers)) {
+    throw new NativeError('header map can no longer be modified');
+  }
+  if (run.iterating === map) throw new NativeError('header map cannot be modified while iterating');
+  return map;
+}
+
+/** What the map refuses is an error of the script. */
+function edit(change: () => void): void {
+  try {
+    change();
+  } catch (error) {
+    throw error instanceof Error && error.name === 'InvalidHeaderError' ? new NativeError(error.message) : error;
+  }
+}
+
+/** `{ [name] = value }`; a value is a string, a number, or a list of strings. @throws NativeError */
+export function headersOf(table: LuaTable): [string, string][] {
+  const headers: [string, string][] = [];
+  for (let cursor = table.advance(0); cursor !== 0; cursor = table.advance(cursor)) {
+    const name = table.keyAt(cursor);
+    if (typeof name !== 'string') throw new NativeError('header names must be strings');
+    const value = table.valueAt(cursor);
+    for (const item of value instanceof LuaTable ? value.arr : [value]) {
+      if (typeof item !== 'string' && typeof item !== 'number') {
+        throw new NativeError(`the value of header '${name}' must be a string`);
+      }
+      headers.push([name, cString(typeof item === 'number' ? formatNumber(item) : item)]);
+    }
+  }
+  return headers;
+}

@@ -1,0 +1,20 @@
+/** `npm run -s lua-case`: serves one recorded case in the foreground, for replay.py's `--start`; its environment says which. */
+import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { caseConfig } from './case-config.ts';
+
+const { CASE_FILE = '', LUA_FILE = '', LISTEN_PORT, UPSTREAM_PORT, DEAD_PORT, LUA_ENGINE } = process.env;
+const config = caseConfig(
+  readFileSync(LUA_FILE, 'utf8'),
+  JSON.parse(readFileSync(CASE_FILE, 'utf8')).config ?? {},
+  { listen: Number(LISTEN_PORT), upstream: Number(UPSTREAM_PORT), dead: Number(DEAD_PORT) },
+  LUA_ENGINE,
+);
+const weir = fileURLToPath(new URL('../../../src/cli/weir.ts', import.meta.url));
+const child = spawn(process.execPath, ['--conditions=source', weir, 'run', '-'], {
+  stdio: ['pipe', 'inherit', 'inherit'],
+});
+child.stdin.end(JSON.stringify(config));
+child.on('exit', (code) => process.exit(code ?? 1));
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => child.kill(signal));
