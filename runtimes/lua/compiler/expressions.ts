@@ -152,7 +152,7 @@ export class Expressions {
       steps.push(`${callee}=${this.value(base)}`);
       name = this.describe(base);
     }
-    const args = this.#arguments(argumentsOf(call), steps);
+    const args = this.#isLevelOne(call) ? this.#levelOne(call, steps) : this.#arguments(argumentsOf(call), steps);
     if (self !== undefined) args.unshift(self);
     const site = out.site(call, [name], tail !== undefined);
     const code = this.#invoke(callee, args.join(','), site, tail);
@@ -187,6 +187,17 @@ export class Expressions {
     const t = out.temporary();
     out.release(1);
     return `(${lead}${site}(S.depth>TAIL?(${tail},new Tail(${variable.js},[${args}])):(${t}=${code},${tail},${t})))`;
+  }
+
+  /** `setfenv(1, t)` and `getfenv()`, which mean the running function. */
+  #isLevelOne({ base, ...call }: Call): boolean {
+    if (!this.scopes.environments || base.type !== 'Identifier' || !/^[sg]etfenv$/.test(base.name)) return false;
+    const [level] = argumentsOf(call as Call);
+    return level === undefined || (level.type === 'NumericLiteral' && level.value === 1);
+  }
+
+  #levelOne(call: Call, steps: string[]): string[] {
+    return ['levelOne(E)', ...this.#arguments(argumentsOf(call).slice(1), steps)];
   }
 
   /** Arguments: simple ones as they are, others in temporaries that `steps` fill. */

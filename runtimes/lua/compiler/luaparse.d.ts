@@ -6,7 +6,9 @@ declare module 'luaparse' {
   }
   interface Base {
     loc: { start: Position; end: Position };
-    /** In parentheses, which cut several values down to one. */
+    /** Offsets in the source: the first character, and the one behind the last. */
+    range: [number, number];
+    /** In parentheses, which cut several values down to one; parse.ts finds this out. */
     inParens?: boolean;
   }
   export interface Identifier extends Base {
@@ -115,6 +117,13 @@ declare module 'luaparse' {
   }
   export function parse(
     source: string,
-    options: { luaVersion: string; encodingMode: string; locations: boolean; comments: boolean },
+    options: {
+      luaVersion: string;
+      encodingMode: string;
+      locations: boolean;
+      ranges: boolean;
+      comments: boolean;
+      onCreateNode: (node: Statement | Expression | Chunk) => void;
+    },
   ): Chunk;
 }

@@ -1,5 +1,5 @@
 /** Source text to syntax tree: Lua 5.1 with what LuaJIT adds when it is built with Lua 5.2's extensions, as Envoy's is. */
-import { type Chunk, parse } from 'luaparse';
+import { type Chunk, type Expression, parse, type Statement } from 'luaparse';
 
 /** Bytes; a longer source is refused. */
 const MAX_SOURCE = 4 * 1024 * 1024;
@@ -27,11 +27,14 @@ export function parseLua(source: string): Chunk {
   if (source.charCodeAt(0) === 27) throw new LuaSyntaxError('bytecode is not loaded, only source text', 1);
   try {
     // The grammar of 5.3 is that of LuaJIT with 5.2's extensions, and `\u{}`, and operators that the compiler refuses.
-    return parse(markStrings(source), {
+    const text = markStrings(source);
+    return parse(text, {
       luaVersion: '5.3',
       encodingMode: 'pseudo-latin1',
       locations: true,
+      ranges: true,
       comments: false,
+      onCreateNode: (node) => noteParentheses(node, text),
     });
   } catch (error) {
     if (error instanceof RangeError) throw new LuaSyntaxError('chunk has too many syntax levels', 1);
@@ -49,6 +52,46 @@ function asInLua(text: string): string {
   return text
     .replace(/^<expression> expected near/, 'unexpected symbol near')
     .replace(/^<name> expected/, "'<name>' expected");
+}
+
+/**
+ * The tree says nothing of parentheses, which cut the values of the last expression of a list down to one: `return (f())`. They are
+ * there when a `)` follows that is not the end of the call whose argument it is.
+ */
+function noteParentheses(node: Statement | Expression | Chunk, source: string): void {
+  const last = lastOfList(node);
+  if (last === undefined) return;
+  const close = skipBlanks(source, last.range[1]);
+  if (source[close] !== ')') return;
+  last.inParens = node.type !== 'CallExpression' || close !== node.range[1] - 1;
+}
+
+function lastOfList(node: Statement | Expression | Chunk): Expression | undefined {
+  switch (node.type) {
+    case 'CallExpression':
+    case 'ReturnStatement':
+      return node.arguments.at(-1);
+    case 'LocalStatement':
+    case 'AssignmentStatement':
+      return node.init.at(-1);
+    case 'ForGenericStatement':
+      return node.iterators.at(-1);
+    case 'TableConstructorExpression':
+      return node.fields.at(-1)?.value;
+    default:
+      return undefined;
+  }
+}
+
+/** The next character that is neither blank nor in a comment. */
+function skipBlanks(source: string, from: number): number {
+  let i = from;
+  for (;;) {
+    while (/\s/.test(source[i] ?? '')) i++;
+    if (source[i] !== '-' || source[i + 1] !== '-') return i;
+    const level = longBracket(source, i + 2);
+    i = level < 0 ? endOf(source, '\n', i) : endOfLong(source, i + 2, level);
+  }
 }
 
 /** Stands before the text of every string literal. */

@@ -252,7 +252,7 @@ class Resolver implements Scopes {
     this.#function = info;
     this.#scopes.push(new Map());
     if (node.identifier?.type === 'MemberExpression' && node.identifier.indexer === ':') {
-      info.parameters.push(this.#declare({ type: 'Identifier', name: 'self', loc: node.loc }));
+      info.parameters.push(this.#declare({ type: 'Identifier', name: 'self', loc: node.loc, range: node.range }));
     }
     for (const parameter of node.parameters) {
       if (parameter.type === 'VarargLiteral') info.vararg = true;
@@ -350,6 +350,7 @@ const ZERO: Expression = {
   type: 'NumericLiteral',
   value: 0,
   loc: { start: { line: 0, column: 0 }, end: { line: 0, column: 0 } },
+  range: [0, 0],
 };
 
 export function argumentsOf(node: Expression): readonly Expression[] {

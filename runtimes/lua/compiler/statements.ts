@@ -215,7 +215,7 @@ export class Statements {
     const variables = statement.variables.map((identifier) => (this.#scopes.variableOf(identifier) as Variable).js);
     const [key, value] = variables as [string, string | undefined];
     const init = this.#expressions.list(statement.iterators);
-    const site = out.site(statement, ["field '?'"]);
+    const site = out.site(statement);
     const call = waits
       ? `((f${id} instanceof F?f${id}:f${id}=callable(f${id})).g===null?f${id}.s(s${id},c${id}):yield* f${id}.g(s${id},c${id}))`
       : `(f${id} instanceof F?f${id}:f${id}=callable(f${id})).s(s${id},c${id})`;

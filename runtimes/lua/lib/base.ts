@@ -1,7 +1,7 @@
 /** The basic functions. Sources: Lua 5.1 reference manual, section 5.1; LuaJIT's "Extensions" with Lua 5.2's. */
 
 import { LuaError } from '../vm/errors.ts';
-import { parseInBase, parseNumber } from '../vm/numbers.ts';
+import { formatNumber, parseInBase, parseNumber } from '../vm/numbers.ts';
 import { ENTRY_SIZE, LuaTable } from '../vm/table.ts';
 import { HostObject, LuaFunction, type LuaValue, NONE, PROXY_KIND, type Results, typeOf } from '../vm/values.ts';
 import type { Vm } from '../vm/vm.ts';
@@ -36,7 +36,8 @@ export function createBase(vm: Vm): Library {
     },
     error(value, level) {
       const at = level === undefined ? 1 : vm.integer([value, level], 1);
-      if (typeof value === 'string' && at > 0) throw vm.nativeError(value, at);
+      if (at > 0 && typeof value === 'string') throw vm.nativeError(value, at);
+      if (at > 0 && typeof value === 'number') throw vm.nativeError(formatNumber(value), at);
       throw new LuaError(value, vm.traceback());
     },
     getmetatable(...args) {

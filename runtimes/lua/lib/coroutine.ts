@@ -41,7 +41,7 @@ export function createCoroutines(vm: Vm): Library {
 
   function begin(co: LuaCoroutine): void {
     if (co.status === 'suspended') return;
-    const what = co.status === 'dead' ? 'dead' : 'non-suspended';
+    const what = co.status === 'normal' ? 'non-suspended' : co.status;
     throw new LuaError(`cannot resume ${what} coroutine`);
   }
 
@@ -76,7 +76,7 @@ export function createCoroutines(vm: Vm): Library {
 
   const coroutine = (args: readonly LuaValue[]): LuaCoroutine => {
     if (args[0] instanceof LuaCoroutine) return args[0];
-    throw vm.typeError(args, 0, 'coroutine');
+    throw vm.argumentError(1, 'coroutine expected');
   };
   const failed = (error: unknown): LuaValue[] => [false, vm.caught(error).value];
 

@@ -143,10 +143,10 @@ function hexadecimal(value: number, precision: number): string {
 
 /** `%q`: a text that Lua reads back. */
 function quote(text: string): string {
-  const escaped = text.replace(/["\\\n\r\0]/g, (c, at: number) => {
-    if (c === '\r') return '\\r';
-    if (c !== '\0') return `\\${c}`;
-    return /[0-9]/.test(text[at + 1] ?? '') ? '\\000' : '\\0';
+  const escaped = text.replace(/["\\]|[\0-\x1f\x7f]/g, (c, at: number) => {
+    if (c === '"' || c === '\\' || c === '\n') return `\\${c}`;
+    const code = String(c.charCodeAt(0));
+    return `\\${/[0-9]/.test(text[at + 1] ?? '') ? code.padStart(3, '0') : code}`;
   });
   return `"${escaped}"`;
 }

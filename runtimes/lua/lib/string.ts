@@ -42,7 +42,7 @@ export function createString(vm: Vm, index: (object: LuaValue, key: LuaValue) =>
     const replacement = args[2];
     const isText = typeof replacement === 'string' || typeof replacement === 'number';
     if (!isText && !(replacement instanceof LuaTable) && !(replacement instanceof LuaFunction)) {
-      throw vm.typeError(args, 2, 'string/function/table');
+      throw vm.argumentError(3, 'string/function/table expected');
     }
     const limit = vm.optionalInteger(args, 3, text.length + 1);
     const matcher = new Matcher(vm, text, pattern);

@@ -68,15 +68,19 @@ export class ChunkRegistry {
     return this.#chunks.size;
   }
 
-  /** The running functions, the innermost first, up to `limit` frames of JavaScript. */
-  frames(limit: number): Frame[] {
+  /**
+   * The running functions, the innermost first, up to `limit` frames of JavaScript. One that has made a tail call is no longer
+   * there; `operation`: what fails is the innermost function's own operation, so that it counts in any case.
+   */
+  frames(limit: number, operation: boolean): Frame[] {
     const frames: Frame[] = [];
     for (const callSite of callSites(limit)) {
       const file = callSite.getScriptNameOrSourceURL() ?? '';
       if (file.startsWith(CHUNK_PREFIX)) {
         const chunk = this.#chunks.get(file)?.deref();
         const site = chunk?.sites[callSite.getLineNumber() ?? 0];
-        if (chunk !== undefined && site !== undefined && !site.tail) frames.push({ chunk, site });
+        const counts = site !== undefined && (!site.tail || (operation && frames.length === 0));
+        if (chunk !== undefined && counts) frames.push({ chunk, site });
       } else if (NATIVE_CALLERS.has(callSite.getFunctionName() ?? '')) frames.push('native');
     }
     return frames;

@@ -25,6 +25,9 @@ export function createRuntime(vm: Vm, next: LuaFunction) {
       return value !== undefined || environment.t.meta === undefined ? value : operations.index(environment.t, name);
     },
 
+    /** Stands for the running function where its environment is meant. */
+    levelOne: (environment: Environment) => new LuaFunction(() => NONE, null, undefined, environment),
+
     setGlobal(environment: Environment, name: string, value: LuaValue): void {
       operations.setIndex(environment.t, name, value);
     },

@@ -28,11 +28,17 @@ export class Vm {
 
   /** Calls a script's function, or any value with `__call`, from a native function; nothing in it can wait. */
   callFromNative(callee: LuaValue, args: LuaValue[]): Results {
-    return callFromNative(this, this.callable(callee), args);
+    return callFromNative(this, this.#callee(callee), args);
   }
 
   callFromNativeWaiting(callee: LuaValue, args: LuaValue[]): Generator<unknown, Results, Results> {
-    return callFromNativeWaiting(this, this.callable(callee), args);
+    return callFromNativeWaiting(this, this.#callee(callee), args);
+  }
+
+  #callee(value: LuaValue): LuaFunction {
+    if (value instanceof LuaFunction) return value;
+    if (this.metamethod(value, '__call') !== undefined) return this.callable(value);
+    throw new LuaError(`attempt to call a ${typeOf(value)} value`, this.traceback());
   }
 
   /** The function to call for `value`. */
@@ -63,7 +69,7 @@ export class Vm {
 
   /** `attempt to index local 'x' (a nil value)`; `operand` says which of the site's names is meant. */
   operandError(verb: string, value: LuaValue, operand: number): LuaError {
-    const frames = this.#frames();
+    const frames = this.#frames(true);
     const frame = frames[0];
     const name = frame === undefined || frame === 'native' ? undefined : frame.site.names[operand];
     const what = name === undefined ? `a ${typeOf(value)} value` : `${name} (a ${typeOf(value)} value)`;
@@ -72,7 +78,7 @@ export class Vm {
 
   /** An error of an operation of the script itself. */
   operationError(message: string): LuaError {
-    const frames = this.#frames();
+    const frames = this.#frames(true);
     return new LuaError(placeOf(frames[0]) + message, frames);
   }
 
@@ -109,7 +115,7 @@ export class Vm {
 
   /** The running functions, for a traceback. */
   traceback(): Frame[] {
-    return this.chunks.frames(TRACE_FRAMES);
+    return this.chunks.frames(TRACE_FRAMES, false);
   }
 
   /** A used-up depth. */
@@ -119,9 +125,9 @@ export class Vm {
     throw this.operationError('stack overflow');
   }
 
-  #frames(): Frame[] {
+  #frames(operation = false): Frame[] {
     this.meter.charge(50);
-    return this.chunks.frames(PLACE_FRAMES);
+    return this.chunks.frames(PLACE_FRAMES, operation);
   }
 
   /** The first of `results`. */
