@@ -15,6 +15,8 @@ export class ScriptFailure extends Error {
   override readonly name = 'ScriptFailure';
   /** It used up its instructions, memory or time. */
   readonly budget: boolean;
+  /** The script's globals hold more than they may: its state is of no use any more. */
+  readonly exhausted: boolean;
   /** From 1; `undefined` when it is not known. */
   readonly line: number | undefined;
   readonly column: number | undefined;
@@ -25,6 +27,7 @@ export class ScriptFailure extends Error {
     message: string,
     detail: {
       budget?: boolean;
+      exhausted?: boolean;
       line?: number | undefined;
       column?: number | undefined;
       trace?: readonly TraceLine[];
@@ -32,6 +35,7 @@ export class ScriptFailure extends Error {
   ) {
     super(message);
     this.budget = detail.budget === true;
+    this.exhausted = detail.exhausted === true;
     this.line = detail.line;
     this.column = detail.column;
     this.trace = detail.trace ?? [];

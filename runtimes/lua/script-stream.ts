@@ -126,6 +126,7 @@ export class ScriptStream implements Scope {
     const { script, stream } = this;
     stream.log.error(`script log: ${failure.message}`);
     script.errors?.add();
+    if (failure.exhausted) script.renew();
     throw new ExtensionError(failure.budget ? 'budget' : 'threw', failure.message, {
       position: script.positionOf(failure),
     });

@@ -38,9 +38,9 @@ export class LuaScript {
   readonly name: string;
   readonly api: Kinds;
   readonly stats: ScriptStats;
-  readonly onRequest: Hook | undefined;
-  readonly onResponse: Hook | undefined;
-  readonly onLog: Hook | undefined;
+  onRequest: Hook | undefined;
+  onResponse: Hook | undefined;
+  onLog: Hook | undefined;
   /** `respond()` on the response side is refused, as in Envoy. */
   readonly envoyResponses: boolean;
   readonly errors: Counter | undefined;
@@ -49,7 +49,8 @@ export class LuaScript {
   readonly timeLimit: number;
   readonly #context: ScriptContext;
   readonly #text: ScriptText;
-  readonly #state: ScriptState;
+  #state: ScriptState;
+  readonly #engine: ScriptEngine;
 
   /** @throws FilterConfigError when the script does not compile, or fails while it is loaded. */
   constructor(context: ScriptContext, text: ScriptText) {
@@ -63,10 +64,9 @@ export class LuaScript {
     this.executions = this.stats.counter('lua_executions');
     this.#context = context;
     this.#text = text;
-    this.#state = this.#load(engine);
-    this.onRequest = this.#state.hook('envoy_on_request');
-    this.onResponse = this.#state.hook('envoy_on_response');
-    this.onLog = this.#state.hook('on_log');
+    this.#engine = engine;
+    this.#state = this.#load();
+    this.#findHooks();
     if (this.onRequest === undefined && this.onResponse === undefined && this.onLog === undefined) {
       host.log.warn('the script has none of envoy_on_request(), envoy_on_response() and on_log(): it does nothing');
     }
@@ -87,15 +87,34 @@ export class LuaScript {
     return { file: this.#text.file, line, column, frame: codeFrame(this.#text.bytes, line) };
   }
 
+  /** Begins anew with fresh globals: the old ones hold too much. Streams that wait in the old ones finish there. */
+  renew(): void {
+    const { host } = this.#context;
+    try {
+      this.#state = this.#load();
+    } catch (error) {
+      host.log.critical(`the script can't be loaded anew: ${error instanceof Error ? error.message : error}`);
+      return;
+    }
+    this.#findHooks();
+    host.log.error('the script was loaded anew with fresh globals');
+  }
+
+  #findHooks(): void {
+    this.onRequest = this.#state.hook('envoy_on_request');
+    this.onResponse = this.#state.hook('envoy_on_response');
+    this.onLog = this.#state.hook('on_log');
+  }
+
   close(): void {
     this.#state.close();
   }
 
-  #load(engine: ScriptEngine): ScriptState {
+  #load(): ScriptState {
     const { spec, host, options } = this.#context;
     const { bytes } = this.#text;
     try {
-      return engine.load({
+      return this.#engine.load({
         text: Buffer.from(bytes).toString('latin1'),
         limits: spec.limits,
         log: host.log,

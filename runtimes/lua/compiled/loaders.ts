@@ -7,8 +7,9 @@ import { LuaTable } from '../vm/table.ts';
 import { LuaFunction, type LuaValue, type Results } from '../vm/values.ts';
 import type { CompiledEngine } from './engine.ts';
 
-/** Instructions that compiling a byte of source costs. */
-const COMPILE_COST = 10;
+/** Instructions that compiling costs: a source at all, and each byte of it. */
+const COMPILE_BASE = 10_000;
+const COMPILE_COST = 20;
 
 export function addLoaders(
   engine: CompiledEngine,
@@ -19,7 +20,7 @@ export function addLoaders(
   const { vm } = engine;
 
   function compile(text: string, name: string, environment: LuaTable): Results {
-    vm.meter.charge(text.length * COMPILE_COST);
+    vm.meter.charge(COMPILE_BASE + text.length * COMPILE_COST);
     vm.meter.allocate(text.length * COMPILE_COST);
     try {
       return engine.compile(text, name).load(engine.library.runtime, { t: environment });

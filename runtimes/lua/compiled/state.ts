@@ -84,6 +84,7 @@ export class CompiledState implements ScriptState {
         `memory budget exceeded: the script's globals hold more than ${this.#budget.memory} bytes`,
         {
           budget: true,
+          exhausted: true,
         },
       );
     }

@@ -24,6 +24,8 @@ export class FunctionState {
   readonly labels: Label[] = [];
   /** Operations since the last loop or function head. */
   weight = 1;
+  /** Functions that are made since then. */
+  closures = 0;
 
   constructor(info: FunctionInfo) {
     this.info = info;

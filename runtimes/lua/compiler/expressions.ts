@@ -249,7 +249,8 @@ export class Expressions {
 
   #index(node: Expression, base: Expression, constant: string | undefined, key?: Expression): string {
     const site = this.out.site(node, [this.describe(base)]);
-    return `${site}index(${this.value(base)},${constant ?? this.value(key as Expression)})`;
+    const helper = isNumber(key, this.scopes) ? 'indexNumber' : 'index';
+    return `${site}${helper}(${this.value(base)},${constant ?? this.value(key as Expression)})`;
   }
 
   #logical(operator: string, left: Expression, right: Expression): string {
@@ -397,7 +398,7 @@ export class Expressions {
         return;
       }
       const key = field.type === 'TableKeyString' ? JSON.stringify(field.key.name) : this.value(field.key);
-      steps.push(`${out.site(field)}setIndex(${t},${key},${this.value(field.value)})`);
+      steps.push(`${out.site(field)}put(${t},${list},${key},${this.value(field.value)})`);
     });
     out.release(2);
     return `(${steps.join(',')},fill(${t},${list}))`;

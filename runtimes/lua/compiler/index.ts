@@ -47,7 +47,7 @@ export function compileLua(source: string, name: string, names: readonly string[
   const code = guard(() => generate(chunk, names));
   count++;
   const file = `${CHUNK_PREFIX}${count}`;
-  const factory = compileFunction(code.text, ['R', 'C'], { filename: file });
+  const factory = guard(() => compileFunction(code.text, ['R', 'C'], { filename: file }));
   return new CompiledChunk(chunkId(name), sitesByLine(code.text, code.sites), file, factory as never);
 }
 

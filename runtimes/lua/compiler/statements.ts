@@ -31,6 +31,7 @@ export class Statements {
     const info = this.#scopes.functionOf(node);
     const free = [...info.free].map((variable) => (variable.boxed ? `${variable.js}.v` : variable.js));
     const upvalues = free.length > 0 ? `,()=>[${free.join(',')}]` : '';
+    if (node.type !== 'Chunk') this.#out.fn.closures++;
     const made = info.waits ? `new F(runToEnd,${code},C,E${upvalues})` : `new F(${code},null,C,E${upvalues})`;
     const boxes = [...info.free].filter(({ boxed }) => boxed).map(({ js }) => js);
     // The function keeps the boxes of this moment.
@@ -56,7 +57,7 @@ export class Statements {
     this.#out.fn = outer;
     const head = `function${info.waits ? '*' : ''} ${name}(${parameters.join(',')})`;
     const code = `${declared}${body}${end}`.replaceAll(DEPTH, depth);
-    return `${head}{if((S.n-=${fn.weight})<0)S.trip();${enter}${code}}`;
+    return `${head}{${spend(fn)}${enter}${code}}`;
   }
 
   /** Counts the depth down where the function ends; the amount is known only at the end of the function. */
@@ -163,11 +164,13 @@ export class Statements {
     const { fn } = this.#out;
     const js = this.#out.unique('L');
     fn.loops.push(js);
-    const outer = fn.weight;
+    const { weight, closures } = fn;
     fn.weight = 1;
+    fn.closures = 0;
     const code = make(LOOP);
-    const spent = `if((S.n-=${fn.weight})<0)S.trip();`;
-    fn.weight = outer;
+    const spent = spend(fn);
+    fn.weight = weight;
+    fn.closures = closures;
     fn.loops.pop();
     return `${js}:${code.replace(LOOP, spent)}`;
   }
@@ -348,7 +351,8 @@ export class Statements {
     }
     const { base, index } = target as Extract<Expression, { type: 'IndexExpression' }>;
     const site = this.#out.site(target, [this.#expressions.describe(base)]);
-    return `${site}setIndex(${this.#expressions.value(base)},${this.#expressions.value(index)},${code});`;
+    const helper = isNumber(index, this.#scopes) ? 'setIndexNumber' : 'setIndex';
+    return `${site}${helper}(${this.#expressions.value(base)},${this.#expressions.value(index)},${code});`;
   }
 
   #return({ arguments: values }: Of<'ReturnStatement'>): string {
@@ -373,6 +377,15 @@ export class Statements {
   #copied(list: string): string {
     return list === 'va' ? '[...va]' : list;
   }
+}
+
+/** Bytes that a function value takes. */
+const CLOSURE_SIZE = 160;
+
+/** Code that pays for the operations of a function's body, or of one round of a loop. */
+function spend({ weight, closures }: FunctionState): string {
+  const memory = closures > 0 ? `if((S.mem-=${closures * CLOSURE_SIZE})<0)S.collect();` : '';
+  return `if((S.n-=${weight})<0)S.trip();${memory}`;
 }
 
 const safeName = (name: string) => `$${name.replace(/[^A-Za-z0-9_]/g, '_')}`;

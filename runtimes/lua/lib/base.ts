@@ -31,8 +31,10 @@ export function createBase(vm: Vm): Library {
     assert(...args) {
       const value = vm.any(args, 0);
       if (value !== undefined && value !== false) return args;
-      if (args.length > 1) throw new LuaError(args[1], vm.traceback());
-      throw vm.nativeError('assertion failed!', 0);
+      // LuaJIT puts the place before a text, as `error` does.
+      if (args.length === 1) throw vm.nativeError('assertion failed!');
+      if (typeof args[1] === 'string') throw vm.nativeError(args[1]);
+      throw new LuaError(args[1], vm.traceback());
     },
     error(value, level) {
       const at = level === undefined ? 1 : vm.integer([value, level], 1);
@@ -99,9 +101,10 @@ export function createBase(vm: Vm): Library {
       if (args[1] === undefined)
         return typeof value === 'string' ? parseNumber(value) : typeof value === 'number' ? value : undefined;
       const base = vm.integer(args, 1);
+      if (base !== 10) vm.string(args, 0);
       if (base < 2 || base > 36) throw vm.argumentError(2, 'base out of range');
-      if (base === 10 && typeof value === 'number') return value;
-      return base === 10 ? parseNumber(vm.string(args, 0)) : parseInBase(vm.string(args, 0), base);
+      if (base !== 10) return parseInBase(vm.string(args, 0), base);
+      return typeof value === 'string' ? parseNumber(value) : typeof value === 'number' ? value : undefined;
     },
     tostring: (...args) => vm.tostring(vm.any(args, 0)),
     type: (...args) => typeOf(vm.any(args, 0)),

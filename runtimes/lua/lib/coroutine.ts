@@ -1,5 +1,6 @@
 /** Coroutines: generators of JavaScript. What waits for the stream in one waits in the hook as a whole. Source: Lua 5.1 reference manual, section 5.2. */
 import { LuaError } from '../vm/errors.ts';
+import { MAX_DEPTH, NATIVE_DEPTH } from '../vm/meter.ts';
 import { LuaCoroutine, type LuaFunction, type LuaValue, type Results } from '../vm/values.ts';
 import type { Vm } from '../vm/vm.ts';
 import { type Library, library, native } from './library.ts';
@@ -13,9 +14,18 @@ export class Yielded {
   }
 }
 
+/** Bytes that a coroutine is counted as. */
+const COROUTINE_SIZE = 1000;
+
 type Step = IteratorResult<unknown, Results>;
 
 export function createCoroutines(vm: Vm): Library {
+  function make(args: readonly LuaValue[]): LuaCoroutine {
+    const body = vm.function(args, 0);
+    vm.meter.allocate(COROUTINE_SIZE);
+    return new LuaCoroutine(body);
+  }
+
   /** Goes on with a coroutine until it yields, waits or ends. */
   function advance(co: LuaCoroutine, values: Results): Step {
     const { meter, coroutine: outer } = vm;
@@ -24,15 +34,15 @@ export function createCoroutines(vm: Vm): Library {
     vm.coroutine = co;
     co.status = 'running';
     if (outer !== undefined) outer.status = 'normal';
-    meter.depth += co.depth + 8;
-    if (meter.depth > 3900) vm.overflow();
+    meter.depth += co.depth + NATIVE_DEPTH;
+    if (meter.depth > MAX_DEPTH) vm.overflow();
     try {
       return co.iterator.next(values);
     } catch (error) {
       co.status = 'dead';
       throw error;
     } finally {
-      co.depth = Math.max(0, meter.depth - depth - 8);
+      co.depth = Math.max(0, meter.depth - depth - NATIVE_DEPTH);
       meter.depth = depth;
       vm.coroutine = outer;
       if (outer !== undefined) outer.status = 'running';
@@ -81,7 +91,7 @@ export function createCoroutines(vm: Vm): Library {
   const failed = (error: unknown): LuaValue[] => [false, vm.caught(error).value];
 
   return library({
-    create: (...args) => new LuaCoroutine(vm.function(args, 0)),
+    create: (...args) => make(args),
     resume: native(
       (...args) => {
         const co = coroutine(args);
@@ -101,7 +111,7 @@ export function createCoroutines(vm: Vm): Library {
       },
     ),
     wrap(...args) {
-      const co = new LuaCoroutine(vm.function(args, 0));
+      const co = make(args);
       return native(
         (...values) => resume(co, values),
         (...values) => resumeWaiting(co, values),

@@ -9,17 +9,37 @@ interface Spec {
   /** -1: none was given. */
   precision: number;
   conversion: string;
+  /** Nothing but the conversion. */
+  plain: boolean;
 }
+
+/** A format, taken apart: texts and what stands between them. */
+type Parts = (string | Spec)[];
+
+/** Formats that were used, since scripts use few and often. */
+const MAX_CACHED = 200;
+const cache = new Map<string, Parts>();
 
 export function format(vm: Vm, args: LuaValue[]): string {
   const pattern = vm.string(args, 0);
+  const parts = cache.get(pattern) ?? parse(vm, pattern);
   let result = '';
   let argument = 0;
+  for (const part of parts) {
+    result += typeof part === 'string' ? part : convert(vm, args, ++argument, part);
+    if (result.length > vm.meter.maxString) vm.meter.checkString(result.length);
+  }
+  vm.meter.checkString(result.length);
+  return result;
+}
+
+function parse(vm: Vm, pattern: string): Parts {
+  const parts: Parts = [];
   let last = 0;
   for (let at = pattern.indexOf('%'); at >= 0; at = pattern.indexOf('%', last)) {
-    result += pattern.slice(last, at);
+    if (at > last) parts.push(pattern.slice(last, at));
     if (pattern.charCodeAt(at + 1) === 37) {
-      result += '%';
+      parts.push('%');
       last = at + 2;
       continue;
     }
@@ -29,24 +49,27 @@ export function format(vm: Vm, args: LuaValue[]): string {
     if (width.length > 2 || (precision?.length ?? 0) > 2) {
       throw vm.nativeError('invalid format (width or precision too long)');
     }
-    const spec = {
+    const plain = flags === '' && width === '' && precision === undefined;
+    parts.push({
       flags,
       width: Number(width),
       precision: precision === undefined ? -1 : Number(precision),
       conversion,
-    };
-    result += convert(vm, args, ++argument, spec);
-    if (result.length > vm.meter.maxString) vm.meter.checkString(result.length);
+      plain,
+    });
     last = at + 1 + whole.length;
   }
-  result += pattern.slice(last);
-  vm.meter.checkString(result.length);
-  return result;
+  if (last < pattern.length) parts.push(pattern.slice(last));
+  if (cache.size >= MAX_CACHED) cache.clear();
+  if (pattern.length < 1000) cache.set(pattern, parts);
+  return parts;
 }
 
 function convert(vm: Vm, args: LuaValue[], i: number, spec: Spec): string {
   switch (spec.conversion) {
     case 's': {
+      const value = args[i];
+      if (spec.plain && typeof value === 'string') return value;
       const text = vm.tostring(vm.any(args, i));
       return pad(spec.precision >= 0 ? text.slice(0, spec.precision) : text, spec, false);
     }
@@ -74,7 +97,7 @@ function convert(vm: Vm, args: LuaValue[], i: number, spec: Spec): string {
     case 'A':
       return float(vm.number(args, i), { ...spec, conversion: spec.conversion.toLowerCase() }).toUpperCase();
     case 'q':
-      return quote(vm.string(args, i));
+      return quote(vm.tostring(vm.any(args, i)));
     default:
       throw vm.nativeError(`invalid option '%${spec.conversion}' to 'format'`);
   }
@@ -94,6 +117,7 @@ function withSign(text: string, negative: boolean, flags: string): string {
 }
 
 function signed(value: number, spec: Spec): string {
+  if (spec.plain && (value | 0) === value) return String(value);
   if (!Number.isFinite(value)) return pad(withSign('9223372036854775808', true, ''), spec, false);
   const digits = BigInt(Math.trunc(value)).toString().replace('-', '').padStart(Math.max(spec.precision, 0), '0');
   return pad(withSign(digits, Math.trunc(value) < 0, spec.flags), spec, spec.precision < 0);

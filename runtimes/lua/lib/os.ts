@@ -31,6 +31,7 @@ export function createOs(vm: Vm): Library {
       const pattern = utc ? format.slice(1) : format;
       if (pattern.startsWith('*t')) return dateTable(date);
       if (Number.isNaN(date.getTime())) return undefined;
+      vm.meter.charge(pattern.length * 20);
       return pattern.replace(/%(.)/gs, (_, letter: string) => DATE_FIELDS[letter]?.(date) ?? `%${letter}`);
     },
   });

@@ -40,6 +40,28 @@ export function createOperations(vm: Vm) {
     throw vm.operationError('loop in gettable');
   }
 
+  /** `index` with a key that is known to be a number. */
+  function indexNumber(object: LuaValue, key: number): LuaValue {
+    if (object instanceof LuaTable) {
+      const value = object.arr[key - 1];
+      if (value !== undefined) return value;
+    }
+    return index(object, key);
+  }
+
+  /** `setIndex` with a key that is known to be a number. */
+  function setIndexNumber(object: LuaValue, key: number, value: LuaValue): void {
+    if (object instanceof LuaTable && object.meta === undefined && value !== undefined) {
+      const { arr } = object;
+      const i = key - 1;
+      if (i >= 0 && i < arr.length && (i | 0) === i) {
+        arr[i] = value;
+        return;
+      }
+    }
+    setIndex(object, key, value);
+  }
+
   function setIndex(object: LuaValue, key: LuaValue, value: LuaValue): void {
     if (object instanceof LuaTable && object.meta === undefined) {
       if (typeof key !== 'string') checkKey(key);
@@ -127,7 +149,9 @@ export function createOperations(vm: Vm) {
     ...createArithmetic(vm, invoke),
     ...createComparison(vm, invoke),
     index,
+    indexNumber,
     setIndex,
+    setIndexNumber,
     invoke,
     callable,
     first,

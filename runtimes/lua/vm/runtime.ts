@@ -45,6 +45,12 @@ export function createRuntime(vm: Vm, next: LuaFunction) {
       return table;
     },
 
+    /** A field with a key in a table constructor: it may stand for a listed value that came before it. */
+    put(table: LuaTable, list: LuaValue[], key: LuaValue, value: LuaValue): void {
+      if (typeof key === 'number' && key >= 1 && key <= list.length && Number.isInteger(key)) list[key - 1] = value;
+      else operations.setIndex(table, key, value);
+    },
+
     /** Puts the listed values of a table constructor in place. */
     fill(table: LuaTable, values: LuaValue[]): LuaTable {
       meter.allocate(values.length * 8);

@@ -93,7 +93,8 @@ export class LuaTable {
     if (this.live === 0) return;
     const vals = this.vals as LuaValue[];
     for (const [i, key] of (this.keys as LuaValue[]).entries()) {
-      if (typeof key !== 'number' || key < 1 || key > this.arr.length || vals[i] === undefined) continue;
+      const listed = Number.isInteger(key) && (key as number) >= 1 && (key as number) <= this.arr.length;
+      if (!listed || vals[i] === undefined) continue;
       vals[i] = undefined;
       this.live--;
     }

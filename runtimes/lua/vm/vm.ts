@@ -17,6 +17,8 @@ import {
 /** Frames of JavaScript that are looked through for the place of an error; and for a traceback. */
 const PLACE_FRAMES = 24;
 const TRACE_FRAMES = 120;
+/** Instructions that finding the place of an error costs, about 13 µs. */
+const ERROR_COST = 300;
 
 export class Vm {
   readonly meter = new Meter();
@@ -115,6 +117,7 @@ export class Vm {
 
   /** The running functions, for a traceback. */
   traceback(): Frame[] {
+    this.meter.charge(ERROR_COST);
     return this.chunks.frames(TRACE_FRAMES, false);
   }
 
@@ -126,7 +129,7 @@ export class Vm {
   }
 
   #frames(operation = false): Frame[] {
-    this.meter.charge(50);
+    this.meter.charge(ERROR_COST);
     return this.chunks.frames(PLACE_FRAMES, operation);
   }
 
