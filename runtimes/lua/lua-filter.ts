@@ -139,7 +139,7 @@ class LuaSide {
     this.#run = run;
     run.headers = headers;
     run.ended = end;
-    run.start();
+    this.#step(run, () => run.start());
     return this.#afterHeaders(run);
   }
 
@@ -154,7 +154,7 @@ class LuaSide {
     if (run.waits === 'body') return end ? this.#deliverBody(run) : FilterStatus.StopAndBuffer;
     if (run.waits === 'chunk') return this.#deliverChunk(run, chunk, end);
     run.bodyPassed = true;
-    if (end && run.waits === 'trailers') run.resume(() => NONE);
+    if (end && run.waits === 'trailers') this.#step(run, () => run.resume(() => NONE));
     return this.#afterBody(run, undefined);
   }
 
@@ -165,13 +165,24 @@ class LuaSide {
     run.trailers = trailers;
     const { waits } = run;
     if (waits === 'body') return this.#deliverBody(run) as HookResult;
-    if (waits === 'chunk') {
-      run.resume(() => run.script.api.buffer.create(pieceOf(run, NOTHING), run));
-    }
+    // Where trailers follow, they are the end, and no empty piece is.
+    if (waits === 'chunk') this.#step(run, () => run.resume(() => undefined));
     if (run.waits === 'trailers') {
-      run.resume(() => run.script.api.headers.create({ run, map: trailers, mutable: true }, run));
+      this.#step(run, () =>
+        run.resume(() => run.script.api.headers.create({ run, map: trailers, mutable: true }, run)),
+      );
     }
     return this.#afterCall(run, () => undefined);
+  }
+
+  /** Runs the script; a body that it set before it failed stays set, as everything that it changed does. */
+  #step(run: ScriptStream, step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#putBody(run);
+      throw error;
+    }
   }
 
   #afterHeaders(run: ScriptStream): HookResult {
@@ -193,7 +204,7 @@ class LuaSide {
   #deliverBody(run: ScriptStream): BodyHookResult {
     const bytes = this.#direction === 'request' ? this.#stream.requestBody : this.#stream.responseBody;
     run.body = { run, bytes, replaced: false, whole: true };
-    run.resume(() => (bytes.length === 0 ? NONE : bodyObject(run.script.api, run)));
+    this.#step(run, () => run.resume(() => (bytes.length === 0 ? NONE : bodyObject(run.script.api, run))));
     return this.#afterBody(run, undefined);
   }
 
@@ -201,7 +212,8 @@ class LuaSide {
     const buffer = pieceOf(run, chunk);
     run.bodyPassed = true;
     run.headersContinued = true;
-    const push = (piece: ScriptBuffer) => run.resume(() => run.script.api.buffer.create(piece, run));
+    const push = (piece: ScriptBuffer) =>
+      this.#step(run, () => run.resume(() => run.script.api.buffer.create(piece, run)));
     if (end && chunk.length === 0) run.ended = true;
     push(buffer);
     if (end && chunk.length > 0 && run.waits === 'chunk') {
@@ -215,7 +227,7 @@ class LuaSide {
       }
     }
     run.ended = end;
-    if (end && run.waits === 'trailers') run.resume(() => NONE);
+    if (end && run.waits === 'trailers') this.#step(run, () => run.resume(() => NONE));
     return this.#afterBody(run, buffer.replaced ? buffer.bytes : undefined);
   }
 
@@ -231,7 +243,7 @@ class LuaSide {
     const { pending } = run;
     if (run.waits !== 'call' || pending === undefined) return then();
     return pending.then((results) => {
-      run.resume(results);
+      this.#step(run, () => run.resume(results));
       return this.#afterCall(run, then) as T;
     });
   }

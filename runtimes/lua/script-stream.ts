@@ -4,6 +4,7 @@ import type { Wait, Waits } from './api/kind.ts';
 import type { Activation, Hook } from './engine.ts';
 import { ScriptFailure } from './engine.ts';
 import type { LuaScript } from './script.ts';
+import { NativeError } from './vm/errors.ts';
 import type { HostObject, Results, Scope } from './vm/values.ts';
 
 /** A body, or a piece of it, that a script may replace. */
@@ -31,8 +32,6 @@ export class ScriptStream implements Scope {
   headers!: HeaderMap;
   /** The headers can't be changed any more. */
   headersContinued = false;
-  /** A loop over these headers, or over the dynamic metadata, runs. */
-  iterating: object | undefined;
   /** All of the body has come. */
   ended = false;
   /** They have come. */
@@ -47,6 +46,7 @@ export class ScriptStream implements Scope {
   readonly settings: ReturnType<LuaScript['settingsOf']>;
   readonly #activation: Activation;
   readonly #started = performance.now();
+  #iterating: object[] = [];
   #finished = true;
 
   constructor(script: LuaScript, stream: Stream, direction: Direction, hook: Hook) {
@@ -55,6 +55,20 @@ export class ScriptStream implements Scope {
     this.direction = direction;
     this.settings = script.settingsOf(stream);
     this.#activation = hook.begin();
+  }
+
+  /** A loop over `object` (headers, metadata) begins: until its end the object can't be changed. @throws NativeError */
+  beginIteration(object: object): void {
+    if (this.isIterating(object)) throw new NativeError('cannot create a second iterator before completing the first');
+    this.#iterating.push(object);
+  }
+
+  isIterating(object: object): boolean {
+    return this.#iterating.includes(object);
+  }
+
+  endIteration(object: object): void {
+    this.#iterating = this.#iterating.filter((each) => each !== object);
   }
 
   get finished(): boolean {
@@ -118,7 +132,7 @@ export class ScriptStream implements Scope {
 
   #expire(): void {
     this.epoch++;
-    this.iterating = undefined;
+    this.#iterating = [];
     this.bodyObject = undefined;
   }
 

@@ -322,10 +322,11 @@ export class StreamFilters {
   /** A filter kept more than the limit. */
   overflow(direction: Direction): void {
     if (direction === 'request') {
+      this.owner.drainConnection();
       this.startReply({
         status: 413,
         headers: [],
-        body: 'request body too large\n',
+        body: 'Payload Too Large',
         details: 'request_payload_too_large',
         code: 'body_too_large',
       });
@@ -335,7 +336,7 @@ export class StreamFilters {
       this.startReply({
         status: 500,
         headers: [],
-        body: 'response body too large\n',
+        body: 'Internal Server Error',
         details: 'response_payload_too_large',
         code: 'response_too_large',
       });

@@ -1,11 +1,11 @@
 /** The main thread: loads configurations, runs the workers, replaces them when they are stuck or die, and reloads. */
-import { createServer } from 'node:net';
-import { availableParallelism, platform } from 'node:os';
+import { connect, createServer } from 'node:net';
+import { availableParallelism, networkInterfaces, platform } from 'node:os';
 import { AdminServer, type AdminSource, type InspectedState } from '../admin/admin-server.ts';
 import { ConfigurationError, type Diagnostic } from '../config/diagnostics.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
-import { formatAddress } from '../config/values.ts';
+import { type Address, formatAddress } from '../config/values.ts';
 import { messageOf } from '../errors.ts';
 import { RetiredMetrics } from '../observability/exposition.ts';
 import type { Logger } from '../observability/logger.ts';
@@ -285,7 +285,7 @@ export class Supervisor implements AdminSource {
         );
       });
       try {
-        const port = known?.address.port ?? (await probe(listener.address));
+        const port = known?.address.port ?? (await findPort(listener.address));
         listeners.push({ ...listener, address: { ...listener.address, port } });
       } catch (error) {
         const { code } = error as NodeJS.ErrnoException;
@@ -321,14 +321,44 @@ function locate(fault: Diagnostic, { origin }: LoadedConfig): Diagnostic {
   return { ...diagnostic, hint: fault.hint ?? (named === '' ? undefined : `loaded by ${named}`) };
 }
 
-function probe({ host, port }: { host: string; port: number }): Promise<number> {
+/**
+ * The port to listen on; one that is free where 0 is asked for. A socket that listens only to see whether the address is free would
+ * take connections and drop them, so a given port is asked by connecting to it; what else is wrong with the address the workers say.
+ * @throws Error with code EADDRINUSE
+ */
+function findPort({ host, port }: Address): Promise<number> {
+  return port === 0 ? freePort(host) : checkUnused(host, port).then(() => port);
+}
+
+function freePort(host: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen({ host, port, exclusive: true }, () => {
+    server.listen({ host, port: 0, exclusive: true }, () => {
       const address = server.address();
-      const taken = typeof address === 'object' && address !== null ? address.port : port;
-      server.close(() => resolve(taken));
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
     });
   });
+}
+
+function checkUnused(host: string, port: number): Promise<void> {
+  const local = localAddress(host);
+  if (local === undefined) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: local, port });
+    socket.once('connect', () => {
+      socket.destroy();
+      reject(Object.assign(new Error('the address is in use'), { code: 'EADDRINUSE' }));
+    });
+    socket.once('error', () => resolve());
+  });
+}
+
+/** Where a program on this machine reaches `host`; `undefined` when it is not this machine's. */
+function localAddress(host: string): string | undefined {
+  if (host === '0.0.0.0') return '127.0.0.1';
+  if (host === '::') return '::1';
+  if (host.startsWith('127.') || host === '::1') return host;
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return own.some(({ address }) => address === host) ? host : undefined;
 }

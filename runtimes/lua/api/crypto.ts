@@ -1,7 +1,7 @@
 /** Signatures. Source: Envoy, "Lua" HTTP filter, `importPublicKey()` and `verifySignature()`. */
 import { createPublicKey, type KeyObject, verify } from 'node:crypto';
 import type { ScriptStream } from '../script-stream.ts';
-import { ArgumentError } from '../vm/errors.ts';
+import { ArgumentError, NativeError } from '../vm/errors.ts';
 import { HostObject, type LuaValue } from '../vm/values.ts';
 import type { Kinds } from './index.ts';
 import { integer, type Method, type Methods, string } from './kind.ts';
@@ -32,7 +32,7 @@ export const verifySignature: Method<ScriptStream> = (_, args) => {
   const key = readKey(derOf(args));
   const signature = Buffer.from(string(args, 2).slice(0, integer(args, 3)), 'latin1');
   const data = Buffer.from(string(args, 4).slice(0, integer(args, 5)), 'latin1');
-  if (key === undefined) return [false, 'invalid public key'];
+  if (key === undefined) throw new NativeError('invalid public key');
   if (!HASHES.has(hash)) return [false, `${hash} is not supported.`];
   let valid = false;
   try {

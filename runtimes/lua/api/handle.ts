@@ -20,8 +20,7 @@ export function handleMethods(kinds: Kinds): Methods<ScriptStream> {
   return {
     headers: (run) => kinds.headers.create({ run, map: run.headers, mutable: true }, run),
     requestHeaders(run) {
-      const mutable = run.direction === 'request';
-      return kinds.headers.create({ run, map: run.stream.requestHeaders, mutable }, run);
+      return kinds.headers.create({ run, map: run.stream.requestHeaders, mutable: true }, run);
     },
     body: (run, args) => body(kinds, run, args),
     bodyChunks,
@@ -44,9 +43,10 @@ export function handleMethods(kinds: Kinds): Methods<ScriptStream> {
     verifySignature,
     base64Escape: (_, args) => Buffer.from(string(args, 0), 'latin1').toString('base64'),
     base64Decode(_, args) {
-      const text = string(args, 0);
-      // Envoy takes a text without its padding, but not one of an impossible length.
-      const valid = /^[A-Za-z0-9+/]*={0,2}$/.test(text) && text.replace(/=+$/, '').length % 4 !== 1;
+      // Blanks do not matter, and the padding may be left out as a whole.
+      const text = string(args, 0).replace(/\s/g, '');
+      const padded = text.endsWith('=');
+      const valid = /^[A-Za-z0-9+/]*={0,2}$/.test(text) && (padded ? text.length % 4 === 0 : text.length % 4 !== 1);
       return valid ? Buffer.from(text, 'base64').toString('latin1') : undefined;
     },
     timestamp(_, args) {
@@ -65,9 +65,6 @@ export function handleMethods(kinds: Kinds): Methods<ScriptStream> {
     setUpstreamOverrideHost(run, args) {
       const host = string(args, 0);
       if (args[1] !== undefined && typeof args[1] !== 'boolean') throw wrongType(args, 1, 'boolean');
-      if (run.direction === 'response') {
-        throw new NativeError('setUpstreamOverrideHost not currently supported in the response path');
-      }
       if (!isAddress(host)) throw new NativeError('host is not a valid IP address');
       run.stream.overrideEndpoint(host, args[1] === true);
       return NONE;
@@ -132,7 +129,7 @@ function respond(run: ScriptStream, args: LuaValue[]): MethodResult {
     throw new NativeError('respond not currently supported in the response path');
   }
   if (run.headersContinued) throw new NativeError('respond() cannot be called if headers have been continued');
-  const headers = headersOf(given);
+  const headers = headersOf(given, args.length);
   const status = Number(headers.find(([name]) => name === ':status')?.[1]);
   if (!Number.isInteger(status) || status < 200 || status > 599) {
     throw new NativeError(':status must be between 200-599');

@@ -1,10 +1,10 @@
 /** The header map, and trailers. Source: Envoy, "Lua" HTTP filter, "Header object API"; shared observations of Envoy 1.40. */
 import type { HeaderMap } from '../../../src/abi/index.ts';
 import type { ScriptStream } from '../script-stream.ts';
-import { NativeError } from '../vm/errors.ts';
+import { ArgumentError, NativeError } from '../vm/errors.ts';
 import { formatNumber } from '../vm/numbers.ts';
 import { LuaTable } from '../vm/table.ts';
-import { NONE } from '../vm/values.ts';
+import { NONE, typeOf } from '../vm/values.ts';
 import { integer, type Methods, type Pairs, string } from './kind.ts';
 
 export interface HeadersObject {
@@ -13,25 +13,22 @@ export interface HeadersObject {
   mutable: boolean;
 }
 
-/** Headers that Envoy keeps as one value: adding to them makes a list. */
-const INLINE = new Set([
-  'accept',
-  'accept-encoding',
-  'authorization',
-  'cache-control',
-  'content-encoding',
-  'content-type',
-  'expect',
-  'forwarded',
-  'grpc-accept-encoding',
-  'origin',
-  'referer',
-  'te',
-  'user-agent',
-  'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-request-id',
+/** Headers that Envoy 1.40 keeps as one value (observed): adding to them makes a list. */
+const BOTH_INLINE =
+  'cache-control connection content-encoding content-length content-type keep-alive proxy-connection proxy-status transfer-encoding upgrade via x-envoy-attempt-count x-request-id'.split(
+    ' ',
+  );
+const REQUEST_INLINE = new Set([
+  ...BOTH_INLINE,
+  ...'accept accept-encoding access-control-request-headers access-control-request-method access-control-request-private-network authorization expect grpc-accept-encoding grpc-timeout if-match if-modified-since if-none-match if-range if-unmodified-since origin pragma referer te user-agent x-client-trace-id x-envoy-original-path x-forwarded-client-cert x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto'.split(
+    ' ',
+  ),
+]);
+const RESPONSE_INLINE = new Set([
+  ...BOTH_INLINE,
+  ...'access-control-allow-credentials access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-allow-private-network access-control-expose-headers access-control-max-age age date etag expires grpc-message grpc-status last-modified location server vary'.split(
+    ' ',
+  ),
 ]);
 
 export const headerMethods: Methods<HeadersObject> = {
@@ -48,7 +45,7 @@ export const headerMethods: Methods<HeadersObject> = {
     const name = string(args, 0);
     const value = cString(string(args, 1));
     const map = mutable(headers);
-    const old = INLINE.has(name.toLowerCase()) ? map.get(name) : undefined;
+    const old = isInline(headers, name) ? map.get(name) : undefined;
     edit(() => (old === undefined ? map.add(name, value) : map.set(name, `${old},${value}`)));
     return NONE;
   },
@@ -79,17 +76,21 @@ export const headerMethods: Methods<HeadersObject> = {
 };
 
 export const headerPairs: Pairs<HeadersObject> = ({ run, map }) => {
-  if (run.iterating === map) throw new NativeError('cannot create a second iterator before completing the first');
-  run.iterating = map;
+  run.beginIteration(map);
   const { epoch } = run;
   let i = 0;
   return () => {
     if (run.epoch !== epoch) throw new NativeError('object used outside of proper scope');
     if (i < map.size) return [map.nameAt(i), map.valueAt(i++)];
-    run.iterating = undefined;
+    run.endIteration(map);
     return undefined;
   };
 };
+
+function isInline({ run: { stream }, map }: HeadersObject, name: string): boolean {
+  if (map === stream.requestHeaders) return REQUEST_INLINE.has(name.toLowerCase());
+  return map === stream.responseHeaders && RESPONSE_INLINE.has(name.toLowerCase());
+}
 
 /** Values end at a NUL, as C strings do. */
 export function cString(text: string): string {
@@ -101,7 +102,7 @@ function mutable({ run, map, mutable: allowed }: HeadersObject): HeaderMap {
   if (!allowed || (run.headersContinued && map === run.headers)) {
     throw new NativeError('header map can no longer be modified');
   }
-  if (run.iterating === map) throw new NativeError('header map cannot be modified while iterating');
+  if (run.isIterating(map)) throw new NativeError('header map cannot be modified while iterating');
   return map;
 }
 
@@ -114,8 +115,13 @@ function edit(change: () => void): void {
   }
 }
 
-/** `{ [name] = value }`; a value is a string, a number, or a list of strings. @throws NativeError */
-export function headersOf(table: LuaTable): [string, string][] {
+/**
+ * `{ [name] = value }`; a value is a string, a number, or a list of strings.
+ * @param count of the method's arguments: Envoy's message for a wrong value counts what lies on its stack.
+ * @throws NativeError
+ * @throws ArgumentError
+ */
+export function headersOf(table: LuaTable, count: number): [string, string][] {
   const headers: [string, string][] = [];
   for (let cursor = table.advance(0); cursor !== 0; cursor = table.advance(cursor)) {
     const name = table.keyAt(cursor);
@@ -123,7 +129,7 @@ export function headersOf(table: LuaTable): [string, string][] {
     const value = table.valueAt(cursor);
     for (const item of value instanceof LuaTable ? value.arr : [value]) {
       if (typeof item !== 'string' && typeof item !== 'number') {
-        throw new NativeError(`the value of header '${name}' must be a string`);
+        throw new ArgumentError(count + 4, `string expected, got ${typeOf(item)}`);
       }
       headers.push([name, cString(typeof item === 'number' ? formatNumber(item) : item)]);
     }

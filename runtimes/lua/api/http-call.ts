@@ -19,7 +19,7 @@ const OPTIONS = ['asynchronous', 'timeout_ms', 'trace_sampled', 'return_duplicat
 /** `httpCall(cluster, headers, body, timeout_ms [, asynchronous])` or `httpCall(cluster, headers, body, options)` */
 export const httpCall: Method<ScriptStream> = (run, args) => {
   const cluster = string(args, 0);
-  const fields = headersOf(table(args, 1));
+  const fields = headersOf(table(args, 1), args.length);
   const body = args[2] === undefined ? undefined : Buffer.from(string(args, 2), 'latin1');
   const options = args[3] instanceof LuaTable ? optionsOf(args[3]) : plainOptions(args);
   const headers = requestHeaders(fields);
@@ -70,7 +70,12 @@ function optionsOf(given: LuaTable): Options {
     }
   }
   const timeout = given.str('timeout_ms') ?? 0;
-  if (typeof timeout !== 'number') throw wrongType([timeout], 0, 'number');
+  if (typeof timeout !== 'number')
+    throw wrongType(
+      Array.from({ length: 7 }, () => timeout),
+      6,
+      'number',
+    );
   if (timeout < 0) throw new NativeError('http call timeout must be >= 0');
   const flag = (name: string, otherwise: boolean) => {
     const value = given.str(name);

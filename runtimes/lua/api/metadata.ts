@@ -18,12 +18,15 @@ export const metadataMethods: Methods<MetadataObject> = {
   },
 };
 
-export const metadataPairs: Pairs<MetadataObject> = ({ values }) => {
+export const metadataPairs: Pairs<MetadataObject> = ({ run, values }) => {
+  run.beginIteration(values);
   const entries = Object.entries(values);
   let i = 0;
   return () => {
     const entry = entries[i++];
-    return entry === undefined ? undefined : [toBytes(entry[0]), jsonToLua(entry[1])];
+    if (entry !== undefined) return [toBytes(entry[0]), jsonToLua(entry[1])];
+    run.endIteration(values);
+    return undefined;
   };
 };
 
@@ -42,7 +45,7 @@ export const readOnlyDynamicMetadata: Methods<StreamObject> = {
 export const dynamicMetadataMethods: Methods<StreamObject> = {
   ...readOnlyDynamicMetadata,
   set({ run }, args) {
-    if (run.iterating === run.stream.metadata) {
+    if (run.isIterating(run.stream.metadata)) {
       throw new NativeError('dynamic metadata map cannot be modified while iterating');
     }
     const namespace = fromBytes(string(args, 0));
@@ -54,14 +57,13 @@ export const dynamicMetadataMethods: Methods<StreamObject> = {
 
 export const dynamicMetadataPairs: Pairs<StreamObject> = ({ run }) => {
   const { metadata } = run.stream;
-  if (run.iterating === metadata) throw new NativeError('cannot create a second iterator before completing the first');
-  run.iterating = metadata;
+  run.beginIteration(metadata);
   const names = metadata.namespaces();
   let i = 0;
   return () => {
     const name = names[i++];
     if (name !== undefined) return [toBytes(name), jsonToLua({ ...metadata.get(name) })];
-    run.iterating = undefined;
+    run.endIteration(metadata);
     return undefined;
   };
 };

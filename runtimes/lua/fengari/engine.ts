@@ -17,6 +17,8 @@ import { FengariObjects } from './objects.ts';
 import { Sandbox } from './sandbox.ts';
 import { bytesOf, raise, textOf } from './values.ts';
 
+/** What `require` gives without a file. */
+const LIBRARIES = ['_G', 'string', 'table', 'math', 'utf8', 'coroutine', 'os'];
 /** Coroutines that wait to be used again. */
 const MAX_SPARE = 256;
 
@@ -89,7 +91,8 @@ class FengariState implements ScriptState {
 
   /** What stands on the stack, as an error. */
   failure(L: LuaState): ScriptFailure {
-    const isText = lua.lua_type(L, -1) === lua.LUA_TSTRING;
+    const type = lua.lua_type(L, -1);
+    const isText = type === lua.LUA_TSTRING || type === lua.LUA_TNUMBER;
     const message = isText ? textOf(lua.lua_tolstring(L, -1) as Uint8Array) : 'unspecified lua error';
     const line = /^\[string "[^\n]*?"\]:([0-9]+):/.exec(message)?.[1];
     return new ScriptFailure(message, {
@@ -115,6 +118,7 @@ class FengariState implements ScriptState {
       lua.lua_rawgeti(state, lua.LUA_REGISTRYINDEX, loaded);
       if (lua.lua_getfield(state, 2, name) !== lua.LUA_TNIL) return 1;
       lua.lua_pop(state, 1);
+      if (LIBRARIES.includes(textOf(name))) return lua.lua_getglobal(state, name) === lua.LUA_TNIL ? 0 : 1;
       const module = source.findModule(textOf(name));
       if (module === undefined) {
         return raise(state, `module '${textOf(name)}' not found: list its folder in the filter's \`modules:\``);

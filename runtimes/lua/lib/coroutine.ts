@@ -126,8 +126,9 @@ export function createCoroutines(vm: Vm): Library {
       },
     ),
     status: (...args) => coroutine(args).status,
-    running: () => [vm.coroutine ?? mainOf(vm), vm.coroutine === undefined],
-    isyieldable: () => vm.coroutine !== undefined,
+    // Hooks run in a coroutine, as in Envoy.
+    running: () => [vm.coroutine ?? mainOf(vm), false],
+    isyieldable: () => true,
   });
 }
 

@@ -66,11 +66,12 @@ function parse(vm: Vm, pattern: string): Parts {
 }
 
 function convert(vm: Vm, args: LuaValue[], i: number, spec: Spec): string {
+  if ('diuxXoceEfFgGaAqs'.includes(spec.conversion)) vm.any(args, i);
   switch (spec.conversion) {
     case 's': {
       const value = args[i];
       if (spec.plain && typeof value === 'string') return value;
-      const text = vm.tostring(vm.any(args, i));
+      const text = vm.tostring(args[i]);
       return pad(spec.precision >= 0 ? text.slice(0, spec.precision) : text, spec, false);
     }
     case 'd':
@@ -97,7 +98,7 @@ function convert(vm: Vm, args: LuaValue[], i: number, spec: Spec): string {
     case 'A':
       return float(vm.number(args, i), { ...spec, conversion: spec.conversion.toLowerCase() }).toUpperCase();
     case 'q':
-      return quote(vm.tostring(vm.any(args, i)));
+      return quote(vm.tostring(args[i]));
     default:
       throw vm.nativeError(`invalid option '%${spec.conversion}' to 'format'`);
   }

@@ -274,9 +274,12 @@ function createComparison(vm: Vm, invoke: Invoke) {
     if (a instanceof LuaTable ? !(b instanceof LuaTable) : !(a instanceof HostObject && b instanceof HostObject)) {
       return false;
     }
-    // As in Lua 5.2 either operand's handler counts.
-    const handler = vm.metamethod(a, '__eq') ?? vm.metamethod(b, '__eq');
-    return handler !== undefined && truthy(vm.first(invoke(vm.callable(handler), [a, b])));
+    const handler = vm.metamethod(a, '__eq');
+    return (
+      handler !== undefined &&
+      handler === vm.metamethod(b, '__eq') &&
+      truthy(vm.first(invoke(vm.callable(handler), [a, b])))
+    );
   }
 
   function compare(event: string, a: LuaValue, b: LuaValue): boolean | undefined {

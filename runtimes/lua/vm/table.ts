@@ -88,6 +88,7 @@ export class LuaTable {
 
   /** Gives a new table its list. What has the same place in the hash part goes. */
   fill(values: LuaValue[]): void {
+    for (let i = values.length; i < this.arr.length; i++) values.push(this.arr[i]);
     this.arr = values;
     this.#trim();
     if (this.live === 0) return;
