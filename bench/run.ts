@@ -11,8 +11,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
-  type Auth,
   envoy,
+  type Filter,
   findEnvoy,
   findProgram,
   haproxy,
@@ -65,14 +65,28 @@ function plainPeers(setting: () => Setting): Peer[] {
 }
 
 function authPeers(setting: () => Setting): Peer[] {
-  const auths: Auth[] = ['none', 'native', 'lua', 'assemblyscript'];
-  const lua = envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), 'lua')];
-  return [nginx(setting()), ...lua, ...auths.map((auth) => weir(setting(), auth))];
+  const filters: Filter[] = ['none', 'native', 'auth.lua', 'assemblyscript'];
+  const lua = envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), 'auth.lua')];
+  return [nginx(setting()), ...lua, ...filters.map((filter) => weir(setting(), filter))];
+}
+
+/** A script in Envoy and in Weir, and Weir without it. */
+function scriptPeers(script: `${string}.lua`): (setting: () => Setting) => Peer[] {
+  return (setting) => [
+    nginx(setting()),
+    ...(envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), script)]),
+    weir(setting(), 'none'),
+    weir(setting(), script),
+  ];
 }
 
 const CASES: readonly Case[] = [
   { name: 'plain', connections: 64, path: '/', peers: plainPeers },
   { name: 'auth', connections: 64, path: '/', peers: authPeers },
+  { name: 'lua-heavy', connections: 64, path: '/', peers: scriptPeers('heavy.lua') },
+  { name: 'lua-call', connections: 64, path: '/', peers: scriptPeers('call.lua') },
+  { name: 'lua-cpu', connections: 16, path: '/', peers: scriptPeers('cpu.lua') },
+  { name: 'lua-body', connections: 16, path: '/post', body: 64 * 1024, peers: scriptPeers('body.lua') },
   { name: '1MiB-response', connections: 16, path: '/big', peers: plainPeers },
   { name: '64KiB-request', connections: 16, path: '/post', body: 64 * 1024, peers: plainPeers },
   { name: '1000-connections', connections: 1000, path: '/', peers: plainPeers },

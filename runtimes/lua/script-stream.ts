@@ -42,8 +42,6 @@ export class ScriptStream implements Scope {
   /** The object of `body`, while it lives. */
   bodyObject: HostObject | undefined;
   responded = false;
-  /** Settings of the matched route. */
-  readonly settings: ReturnType<LuaScript['settingsOf']>;
   readonly #activation: Activation;
   readonly #started = performance.now();
   #iterating: object[] = [];
@@ -53,7 +51,6 @@ export class ScriptStream implements Scope {
     this.script = script;
     this.stream = stream;
     this.direction = direction;
-    this.settings = script.settingsOf(stream);
     this.#activation = hook.begin();
   }
 

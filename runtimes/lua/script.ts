@@ -72,13 +72,10 @@ export class LuaScript {
     }
   }
 
-  /** Settings of the matched route for this script. */
-  settingsOf(stream: Stream): { filterContext: Json | undefined } {
+  /** The route's `filter_context`, or else the entry's. */
+  filterContextOf(stream: Stream): Json | undefined {
     const { routes, options, spec } = this.#context;
-    return {
-      filterContext:
-        routes.settingsOf(stream)?.filter_context ?? stream.routeConfig ?? options.filter_context ?? spec.config,
-    };
+    return routes.settingsOf(stream)?.filter_context ?? stream.routeConfig ?? options.filter_context ?? spec.config;
   }
 
   positionOf(failure: ScriptFailure): SourcePosition | undefined {

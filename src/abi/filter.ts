@@ -60,7 +60,7 @@ export type FilterPhase = 'before-route' | 'after-route' | 'after-choose-endpoin
 export interface StreamFilterFactory {
   /** The phase unless the configuration names one. */
   readonly phase?: FilterPhase;
-  /** Match the route again after this filter when it changed `:path`, `:authority` or `:method` (Envoy's `clear_route_cache`). */
+  /** Match the route again after this filter when it changed a header (Envoy's `clear_route_cache`). */
   readonly clearsRouteCache?: boolean;
   /** Keys that a route's or virtual host's settings for this filter may have besides `disabled` and `config`. */
   readonly routeOptions?: readonly string[];

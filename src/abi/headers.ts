@@ -18,10 +18,16 @@ const COLON = 58;
 export class HeaderMap implements Iterable<[name: string, value: string]> {
   readonly #names: string[] = [];
   readonly #values: string[] = [];
+  #revision = 0;
 
   /** @param entries fields to start with; each is checked as `add` does. */
   constructor(entries?: Iterable<readonly [string, string]>) {
     if (entries !== undefined) for (const [name, value] of entries) this.add(name, value);
+  }
+
+  /** Counts up with every change that a filter makes. */
+  get revision(): number {
+    return this.#revision;
   }
 
   /** The number of fields, pseudo-headers and duplicates counted. */
@@ -64,6 +70,7 @@ export class HeaderMap implements Iterable<[name: string, value: string]> {
       this.set(key, value);
       return;
     }
+    this.#revision++;
     this.#names.push(key);
     this.#values.push(value);
   }
@@ -75,6 +82,7 @@ export class HeaderMap implements Iterable<[name: string, value: string]> {
   set(name: string, value: string): void {
     const key = checkName(name);
     checkValue(key, value);
+    this.#revision++;
     const first = this.#names.indexOf(key);
     if (first >= 0) {
       this.#values[first] = value;
@@ -133,6 +141,7 @@ export class HeaderMap implements Iterable<[name: string, value: string]> {
   #removeFrom(key: string, start: number): boolean {
     let found = false;
     for (let i = this.#names.indexOf(key, start); i >= 0; i = this.#names.indexOf(key, i)) {
+      this.#revision++;
       this.#names.splice(i, 1);
       this.#values.splice(i, 1);
       found = true;

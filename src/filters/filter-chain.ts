@@ -45,7 +45,6 @@ export class FilterChain {
   /** Index of the first entry of the phase after-route; and of after-choose-endpoint. */
   readonly afterRoute: number;
   readonly afterChooseEndpoint: number;
-  readonly clearsRouteCache: boolean;
   readonly mark: Int32Array;
   /** Files that the filters were made from: a change of one asks for a reload. */
   readonly files: ReadonlySet<string>;
@@ -54,7 +53,6 @@ export class FilterChain {
     this.entries = PHASES.flatMap((phase) => entries.filter((entry) => entry.phase === phase));
     this.afterRoute = entries.filter((entry) => entry.phase === 'before-route').length;
     this.afterChooseEndpoint = entries.filter((entry) => entry.phase !== 'after-choose-endpoint').length;
-    this.clearsRouteCache = entries.some((entry) => entry.factory.clearsRouteCache === true);
     this.mark = mark;
     this.files = files;
   }

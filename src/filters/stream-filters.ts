@@ -44,8 +44,8 @@ export class StreamFilters {
   readonly #tasks: (() => void)[] = [];
   #pendingReply: { reply: LocalReply; from: FilterInstance } | undefined;
   #pendingReset = false;
-  /** What the route was matched by, if a filter may change it. */
-  #matched = '';
+  /** The revision of the headers that the route was matched by. */
+  #matched = 0;
   /** A filter wants the route to be matched again. */
   #cleared = false;
   #destroyed = false;
@@ -405,7 +405,7 @@ export class StreamFilters {
     for (const instance of this.instances) {
       instance.disabled = route?.settingsOf(instance.entry.name)?.disabled === true;
     }
-    if (this.#chain.clearsRouteCache) this.#matched = matchKey(this.owner.requestHeaders);
+    this.#matched = this.owner.requestHeaders.revision;
   }
 
   /** Forgets what the route was matched by, so that it is matched again after the running hook. */
@@ -413,10 +413,10 @@ export class StreamFilters {
     this.#cleared = true;
   }
 
-  /** Finds the route anew when a filter changed what routes look at first. */
+  /** Finds the route anew when a filter asked for it or, with `byHeaders`, changed a header (as in Envoy). */
   rematchIfChanged(byHeaders: boolean): void {
     if (this.#stage !== 'after-route') return;
-    if (this.#cleared || (byHeaders && matchKey(this.owner.requestHeaders) !== this.#matched)) this.rematch();
+    if (this.#cleared || (byHeaders && this.owner.requestHeaders.revision !== this.#matched)) this.rematch();
   }
 
   get #isBusy(): boolean {
@@ -479,10 +479,6 @@ export class StreamFilters {
     }
     this.#chain.mark[0] = 0;
   }
-}
-
-function matchKey(headers: HeaderMap): string {
-  return `${headers.get(':method')} ${headers.get(':authority')} ${headers.get(':path')}`;
 }
 
 function toExtensionError(error: unknown): ExtensionError {

@@ -34,7 +34,8 @@ export function handleMethods(kinds: Kinds): Methods<ScriptStream> {
     metadata: (run) => metadata(kinds, run, run.stream.routeMetadata),
     route: (run) => kinds.route.create({ run }, run),
     virtualHost: (run) => kinds.virtualHost.create({ run }, run),
-    filterContext: (run) => kinds.metadata.create({ run, values: asRecord(run.settings.filterContext) }, run),
+    filterContext: (run) =>
+      kinds.metadata.create({ run, values: asRecord(run.script.filterContextOf(run.stream)) }, run),
     streamInfo: (run) => kinds.streamInfo.create({ run }, run),
     connection: (run) => kinds.connection.create({ run }, run),
     connectionStreamInfo: (run) => kinds.connectionStreamInfo.create({ run }, run),

@@ -107,10 +107,12 @@ export class CompiledState implements ScriptState {
   }
 }
 
+type Running = Generator<unknown, Results, Results>;
+
 class CompiledActivation implements Activation {
   readonly #state: CompiledState;
   readonly #fn: LuaFunction;
-  #iterator: Generator<unknown, Results, Results> | undefined;
+  #iterator: Running | undefined;
 
   constructor(state: CompiledState, fn: LuaFunction) {
     this.#state = state;
@@ -118,46 +120,43 @@ class CompiledActivation implements Activation {
   }
 
   start(handle: HostObject): Wait | undefined {
-    const { vm } = this.#state.engine;
-    return this.#step(() => {
-      if (this.#fn.g === null) {
-        let results = this.#fn.s(handle);
-        if (results instanceof TailCall) results = vm.callFromNative(results.callee, results.args);
-        return undefined;
-      }
-      this.#iterator = run(this.#fn, handle);
-      return this.#iterator.next(undefined);
-    });
+    return this.#advance(this.#fn, [handle], undefined);
   }
 
   resume(results: Results): Wait | undefined {
-    return this.#step(() => this.#iterator?.next(results));
+    return this.#advance(undefined, [], results);
   }
 
-  #step(advance: () => IteratorResult<unknown, Results> | undefined): Wait | undefined {
+  /** Calls `fn`, or goes on with what it waited for. */
+  #advance(fn: LuaFunction | undefined, args: LuaValue[], results: Results): Wait | undefined {
     const { engine } = this.#state;
     this.#state.enter();
-    let step: IteratorResult<unknown, Results> | undefined;
+    let value: unknown;
     try {
-      step = advance();
+      value = fn === undefined ? this.#step(results) : this.#call(fn, args);
     } catch (error) {
       if (error instanceof ScriptAbort && error.reason === 'responded') return undefined;
       throw engine.failure(error);
     }
     this.#state.leave();
-    if (step === undefined || step.done === true) return undefined;
-    if (step.value instanceof Wait) return step.value;
-    if (step.value instanceof Yielded) throw new ScriptFailure('script performed an unexpected yield');
+    if (value === undefined || value instanceof Wait) return value;
+    if (value instanceof Yielded) throw new ScriptFailure('script performed an unexpected yield');
     throw new Error('a script waits for something unknown');
   }
-}
 
-/** A hook, with the calls in tail position at its end. */
-function* run(fn: LuaFunction, handle: HostObject): Generator<unknown, Results, Results> {
-  let results = yield* (fn.g as NonNullable<LuaFunction['g']>)(handle);
-  while (results instanceof TailCall) {
-    const { callee, args }: TailCall = results;
-    results = callee.g === null ? callee.s(...args) : yield* callee.g(...args);
+  #call(fn: LuaFunction, args: LuaValue[]): unknown {
+    if (fn.g === null) return this.#ended(fn.s(...args));
+    this.#iterator = fn.g(...args);
+    return this.#step(undefined);
   }
-  return results;
+
+  #step(results: Results): unknown {
+    const step = (this.#iterator as Running).next(results);
+    return step.done === true ? this.#ended(step.value) : step.value;
+  }
+
+  /** A hook ends, or goes on with the call that it made in tail position. */
+  #ended(results: Results): unknown {
+    return results instanceof TailCall ? this.#call(results.callee, results.args) : undefined;
+  }
 }

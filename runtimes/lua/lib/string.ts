@@ -45,10 +45,11 @@ export function createString(vm: Vm, index: (object: LuaValue, key: LuaValue) =>
       throw vm.argumentError(3, 'string/function/table expected');
     }
     const limit = vm.optionalInteger(args, 3, text.length + 1);
-    const matcher = new Matcher(vm, text, pattern);
     const anchored = pattern.charCodeAt(0) === 94;
     const template = isText ? String(typeof replacement === 'number' ? formatNumber(replacement) : replacement) : '';
     const simple = !template.includes('%');
+    if (isText && simple && pattern !== '' && isPlain(pattern)) return replacePlain(text, pattern, template, limit);
+    const matcher = new Matcher(vm, text, pattern);
     let result = '';
     let [at, copied, count] = [0, 0, 0];
     while (count < limit) {
@@ -77,6 +78,23 @@ export function createString(vm: Vm, index: (object: LuaValue, key: LuaValue) =>
     if (copied < text.length) result += text.slice(copied);
     meter.checkString(result.length);
     return [result, count];
+  }
+
+  /** Texts without anything special in them need no matcher. */
+  function replacePlain(text: string, pattern: string, by: string, limit: number): LuaValue[] {
+    const parts: string[] = [];
+    let from = 0;
+    while (parts.length < limit) {
+      const at = text.indexOf(pattern, from);
+      if (at < 0) break;
+      parts.push(text.slice(from, at));
+      from = at + pattern.length;
+    }
+    const count = parts.length;
+    parts.push(text.slice(from));
+    meter.charge((text.length >> 5) + count);
+    meter.checkString(text.length + count * Math.max(0, by.length - pattern.length));
+    return [parts.join(by), count];
   }
 
   /** The text of a replacement by a function or a table; `undefined` keeps what was matched. */
