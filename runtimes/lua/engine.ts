@@ -1,7 +1,7 @@
 /** What a script needs of the engine that runs it; there are two: compiled (Lua 5.1, as LuaJIT) and fengari (Lua 5.3). */
 import type { FilterLimits, Json, Log } from '../../src/abi/index.ts';
-import type { Wait } from './api/kind.ts';
-import type { HostObject, LuaValue, Results } from './vm/values.ts';
+import type { HostFunction, Wait } from './api/kind.ts';
+import type { HostObject, Results } from './vm/values.ts';
 
 /** A line of a script that was running when it failed. */
 export interface TraceLine {
@@ -75,7 +75,11 @@ export interface ScriptSource {
 /** Members of the table `weir`. */
 export interface WeirLibrary {
   config: Json;
-  functions: ReadonlyMap<string, (args: LuaValue[]) => Results>;
+  functions: ReadonlyMap<string, HostFunction>;
+  /** Functions in which a hook waits. */
+  waiting: ReadonlyMap<string, HostFunction>;
+  /** Tables of functions. */
+  tables: ReadonlyMap<string, ReadonlyMap<string, HostFunction>>;
 }
 
 export interface ScriptEngine {

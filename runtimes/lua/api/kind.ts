@@ -132,6 +132,11 @@ function waiting(vm: Vm, call: (args: LuaValue[]) => Results | Wait): LuaFunctio
   );
 }
 
+/** A function of Weir as a compiled script calls it. */
+export function asLuaFunction(vm: Vm, host: HostFunction): LuaFunction {
+  return fromHost(vm, host) as LuaFunction;
+}
+
 function fromHost(vm: Vm, result: MethodResult): Results | Wait {
   if (!(result instanceof HostFunction)) return result;
   const guarded = (args: LuaValue[]) => {
@@ -141,7 +146,8 @@ function fromHost(vm: Vm, result: MethodResult): Results | Wait {
       throw vm.fromHost(error);
     }
   };
-  return result.waits ? waiting(vm, guarded) : plain((first, rest) => guarded([first, ...rest]) as Results);
+  if (result.waits) return waiting(vm, guarded);
+  return new LuaFunction((...args) => guarded(args) as Results, null);
 }
 
 /** A function of Weir that is not a method: `weir.sha256` and the like. */

@@ -1,17 +1,22 @@
 /** A compiled script with its globals: what runs in it runs under its budgets, and its memory is measured. */
+import type { Log } from '../../../src/abi/index.ts';
 import { RESOLUTIONS } from '../api/handle.ts';
 import { jsonToLua } from '../api/json.ts';
-import { hostFunction, Wait } from '../api/kind.ts';
+import { asLuaFunction, hostFunction, Wait } from '../api/kind.ts';
 import { type Activation, type Hook, ScriptFailure, type ScriptSource, type ScriptState } from '../engine.ts';
 import { Yielded } from '../lib/coroutine.ts';
 import { tableOf } from '../lib/library.ts';
 import { chunkId, ScriptAbort } from '../vm/errors.ts';
 import type { Budget } from '../vm/meter.ts';
 import { LuaTable } from '../vm/table.ts';
-import { type HostObject, LuaFunction, type LuaValue, type Results, TailCall } from '../vm/values.ts';
+import { type HostObject, LuaFunction, type LuaValue, NONE, type Results, TailCall } from '../vm/values.ts';
 import type { CompiledEngine } from './engine.ts';
 import { addLoaders } from './loaders.ts';
 import { sizeOf } from './measure.ts';
+
+/** Milliseconds. */
+const MAX_DELAY = 24 * 60 * 60 * 1000;
+const MAX_TIMERS = 1000;
 
 export class CompiledState implements ScriptState {
   readonly engine: CompiledEngine;
@@ -20,6 +25,7 @@ export class CompiledState implements ScriptState {
   readonly #budget: Budget;
   readonly #hooks: LuaFunction[] = [];
   readonly #loaded: Map<string, LuaValue>;
+  readonly #timers = new Map<NodeJS.Timeout, LuaFunction>();
   /** Bytes that hooks have allocated since memory was last measured. */
   #allocated = 0;
 
@@ -59,6 +65,8 @@ export class CompiledState implements ScriptState {
   }
 
   close(): void {
+    for (const timer of this.#timers.keys()) clearTimeout(timer);
+    this.#timers.clear();
     this.#hooks.length = 0;
   }
 
@@ -75,7 +83,7 @@ export class CompiledState implements ScriptState {
     this.#allocated += this.engine.vm.meter.allocated;
     if (this.#allocated < this.#budget.memory) return;
     const size = sizeOf(
-      [this.globals, this.#stringMeta, ...this.#hooks, ...this.#loaded.values()],
+      [this.globals, this.#stringMeta, ...this.#hooks, ...this.#timers.values(), ...this.#loaded.values()],
       this.#budget.memory,
     );
     this.#allocated = Math.min(size, this.#budget.memory >> 1);
@@ -90,10 +98,47 @@ export class CompiledState implements ScriptState {
     }
   }
 
-  #weirTable({ library }: ScriptSource): LuaTable {
+  /** `weir.timer(ms, fn)`: calls `fn` once, under the budget of a hook; the function may set the timer again. */
+  #timer(log: Log): LuaFunction {
+    const { vm } = this.engine;
+    return new LuaFunction((...args) => {
+      const delay = vm.number(args, 0);
+      const fn = vm.function(args, 1);
+      if (!(delay >= 0 && delay <= MAX_DELAY)) throw vm.argumentError(1, 'milliseconds of up to a day expected');
+      if (this.#timers.size >= MAX_TIMERS) throw vm.nativeError('too many timers');
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        this.#runTimer(fn, log);
+      }, delay);
+      timer.unref();
+      this.#timers.set(timer, fn);
+      return NONE;
+    }, null);
+  }
+
+  #runTimer(fn: LuaFunction, log: Log): void {
+    this.enter();
+    try {
+      this.engine.vm.callFromNative(fn, []);
+      this.leave();
+    } catch (error) {
+      const failure = this.engine.failure(error);
+      if (!(failure instanceof ScriptFailure)) throw failure;
+      log.error(`script log: ${failure.message}`);
+    }
+  }
+
+  #weirTable({ library, log }: ScriptSource): LuaTable {
     const table = new LuaTable();
     table.set('config', jsonToLua(library.config));
-    for (const [name, call] of library.functions) table.set(name, hostFunction(this.engine.vm, call));
+    const { vm } = this.engine;
+    for (const members of [library.functions, library.waiting]) {
+      for (const [name, host] of members) table.set(name, asLuaFunction(vm, host));
+    }
+    for (const [name, members] of library.tables) {
+      table.set(name, tableOf(new Map([...members].map(([key, host]) => [key, asLuaFunction(vm, host)]))));
+    }
+    table.set('timer', this.#timer(log));
     return table;
   }
 

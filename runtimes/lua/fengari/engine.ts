@@ -2,7 +2,7 @@
 import { type LuaState, lauxlib, lua, to_luastring } from 'fengari';
 import { RESOLUTIONS } from '../api/handle.ts';
 import { jsonToLua } from '../api/json.ts';
-import type { Wait } from '../api/kind.ts';
+import type { HostFunction, Wait } from '../api/kind.ts';
 import {
   type Activation,
   type Hook,
@@ -44,8 +44,11 @@ class FengariState implements ScriptState {
     this.objects.push(L, tableOf(Object.entries(RESOLUTIONS)));
     lua.lua_setglobal(L, to_luastring('EnvoyTimestampResolution'));
     this.objects.push(L, tableOf([['config', jsonToLua(source.library.config)]]));
-    for (const [name, call] of source.library.functions) {
-      this.objects.pushFunction(L, call);
+    const { functions, waiting, tables } = source.library;
+    for (const members of [functions, waiting]) this.#addFunctions(members);
+    for (const [name, members] of tables) {
+      lua.lua_createtable(L, 0, members.size);
+      this.#addFunctions(members);
       lua.lua_setfield(L, -2, to_luastring(name));
     }
     lua.lua_setglobal(L, to_luastring('weir'));
@@ -99,6 +102,15 @@ class FengariState implements ScriptState {
       budget: this.sandbox.exhausted,
       line: line === undefined ? undefined : Number(line),
     });
+  }
+
+  /** Into the table on top of the stack. */
+  #addFunctions(members: ReadonlyMap<string, HostFunction>): void {
+    const { L } = this.sandbox;
+    for (const [name, { call }] of members) {
+      this.objects.pushFunction(L, call);
+      lua.lua_setfield(L, -2, to_luastring(name));
+    }
   }
 
   #onWait(L: LuaState, wait: Wait): number {
