@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-/** The command line: `weir run`, `weir validate`, `weir schema`, `weir quickstart`. */
+/** The command line: `weir run`, `weir validate`, `weir check`, `weir lua-types`, `weir schema`, `weir quickstart`. */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { createRuntimes } from '../../runtimes/index.ts';
+import { luaTypes } from '../../runtimes/lua/tools/index.ts';
 import { ConfigurationError, nearest } from '../config/diagnostics.ts';
 import { type LoadedConfig, loadConfigFile, loadConfigText } from '../config/load.ts';
 import { configJsonSchema } from '../config/schema.ts';
@@ -11,6 +12,7 @@ import { messageOf } from '../errors.ts';
 import { createLogger } from '../observability/logger.ts';
 import { DataPlane } from '../proxy.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
+import { checkScripts } from './check.ts';
 import { packageFile, startQuickstart } from './quickstart.ts';
 
 /** Wrong use, or a configuration that can't be applied. */
@@ -20,6 +22,8 @@ const HELP = `weir: an HTTP proxy whose filters you write in TypeScript, Lua or 
 
   weir run FILE        run a configuration (- reads it from standard input)
   weir validate FILE   check a configuration and load its filters, without listening
+  weir check PATH...   look at Lua scripts: syntax, unknown globals and methods, misspelt hooks
+  weir lua-types       print the annotations of the Lua API for editors (LuaLS)
   weir schema          print the JSON Schema of a configuration, for editors
   weir quickstart      run the example with a Lua, a native and a WebAssembly filter
 
@@ -31,7 +35,7 @@ const HELP = `weir: an HTTP proxy whose filters you write in TypeScript, Lua or 
 While it runs: SIGHUP reloads, SIGTERM and Ctrl-C drain and end, a second Ctrl-C ends at once.
 `;
 
-const COMMANDS = ['run', 'validate', 'schema', 'quickstart'];
+const COMMANDS = ['run', 'validate', 'check', 'lua-types', 'schema', 'quickstart'];
 
 class UsageError extends Error {}
 
@@ -47,6 +51,10 @@ async function main(argv: readonly string[]): Promise<void> {
     if (!values.help) process.exitCode = EXIT_USAGE;
     return;
   }
+  if (command === 'check') {
+    process.stdout.write(checkScripts([requiredPath(file), ...more]));
+    return;
+  }
   if (more.length > 0) throw new UsageError(`unexpected argument ${more[0]}`);
   const options = {
     workers: values.workers === undefined ? undefined : workerCount(values.workers),
@@ -59,6 +67,9 @@ async function main(argv: readonly string[]): Promise<void> {
       return validate(required(file, 'validate'));
     case 'schema':
       process.stdout.write(`${JSON.stringify(configJsonSchema(), null, 2)}\n`);
+      return;
+    case 'lua-types':
+      process.stdout.write(luaTypes());
       return;
     case 'quickstart':
       return run(await startQuickstart(), options);
@@ -89,6 +100,11 @@ function parse(argv: readonly string[]) {
 function required(file: string | undefined, command: string): string {
   if (file === undefined) throw new UsageError(`weir ${command} needs a configuration file`);
   return file;
+}
+
+function requiredPath(path: string | undefined): string {
+  if (path === undefined) throw new UsageError('weir check needs a script or a folder of scripts');
+  return path;
 }
 
 function workerCount(text: string): number {
