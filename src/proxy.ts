@@ -16,6 +16,7 @@ import { AccessLog, compileAccessLogFormat } from './observability/access-log.ts
 import { createLogger, type Logger } from './observability/logger.ts';
 import { Metrics } from './observability/metrics.ts';
 import { RouteError, RouteTable } from './routing/route-table.ts';
+import { createSharedMemory, SharedStore } from './shared-data.ts';
 import { TimerWheel } from './timers.ts';
 
 export interface DataPlaneOptions {
@@ -27,6 +28,8 @@ export interface DataPlaneOptions {
   mark?: Int32Array;
   /** Called every 20 ms. */
   onTick?: () => void;
+  /** What workers share; by default the data plane has a store of its own. */
+  sharedMemory?: SharedArrayBuffer;
   /** Several data planes share the addresses. */
   shared?: boolean;
 }
@@ -46,6 +49,8 @@ export class DataPlane {
   readonly #adapter: FilterAdapter;
   readonly #mark: Int32Array;
   readonly #shared: boolean;
+  readonly #sharedMemory: SharedArrayBuffer | undefined;
+  #store: SharedStore | undefined;
   readonly #listeners = new Map<string, Listener>();
   readonly #filterIds = new Map<string, number>();
   readonly #streamIds = { next: 1 };
@@ -59,6 +64,7 @@ export class DataPlane {
     this.#adapter = new FilterAdapter(options.runtimes);
     this.#mark = options.mark ?? new Int32Array(1);
     this.#shared = options.shared ?? false;
+    this.#sharedMemory = options.sharedMemory;
   }
 
   get listeners(): readonly Listener[] {
@@ -71,6 +77,12 @@ export class DataPlane {
   /** What the marks of filters mean, as `listener/filter`. */
   get filterNames(): ReadonlyMap<number, string> {
     return new Map([...this.#filterIds].map(([name, id]) => [id, name]));
+  }
+
+  /** The store lives as long as the data plane; its size is the first configuration's. */
+  #storeOf(bytes: number): SharedStore {
+    this.#store ??= new SharedStore(this.#sharedMemory ?? createSharedMemory(bytes));
+    return this.#store;
   }
 
   /**
@@ -87,6 +99,7 @@ export class DataPlane {
       logger: this.#logger,
       metrics: this.metrics,
       mark: this.#mark,
+      store: this.#storeOf(config.shared_memory),
       idOf: (listener: string, filter: string) => this.#idOf(`${listener}/${filter}`),
     };
     for (const [i, listener] of config.listeners.entries()) {

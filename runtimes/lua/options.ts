@@ -12,6 +12,7 @@ export const OPTIONS = [
   'clear_route_cache',
   'filter_context',
   'envoy_compat',
+  'shared',
 ] as const;
 /** Keys of a route's or virtual host's settings for this filter. */
 export const ROUTE_OPTIONS = ['name', 'source_code', 'filter_context'] as const;
@@ -31,6 +32,8 @@ export interface LuaOptions {
   /** Match the route again after a change of headers; default true. */
   clear_route_cache: boolean;
   filter_context: Json | undefined;
+  /** Scripts that share data name the same; default: the filter's name. */
+  shared: string | undefined;
   /** Refuse what Envoy refuses, where Weir can do more. */
   envoy_compat: boolean;
 }
@@ -60,6 +63,7 @@ export function readOptions(given: Readonly<Record<string, Json>>, resolve: (pat
     stat_prefix: text(given.stat_prefix ?? '', 'stat_prefix'),
     clear_route_cache: flag(given.clear_route_cache ?? true, 'clear_route_cache'),
     filter_context: given.filter_context,
+    shared: given.shared === undefined ? undefined : text(given.shared, 'shared'),
     envoy_compat: flag(given.envoy_compat ?? false, 'envoy_compat'),
   };
 }

@@ -23,6 +23,7 @@ export function createWeirLibrary(context: ScriptContext): WeirLibrary {
     }),
     waiting: new Map([['jwt_verify', new HostFunction(plain(jwtVerify), true)]]),
     tables: new Map([
+      ['shared', asFunctions(sharedMembers(context))],
       ['json', asFunctions({ encode: (args) => encode(args), decode: (args) => decode(args) })],
       ['base64', asFunctions({ encode: (args) => encodeBase64(args), decode: (args) => decodeBase64(args) })],
     ]),
@@ -46,6 +47,46 @@ function plain(call: (args: LuaValue[]) => MethodResult): HostFunction['call'] {
 
 function bytes(args: readonly LuaValue[], i: number): Buffer {
   return Buffer.from(string(args, i), 'latin1');
+}
+
+/** `weir.shared`: strings by key, over all workers; numbers become strings, times to live are in seconds. */
+function sharedMembers({ spec, host, options }: ScriptContext): Members {
+  const data = () => host.shared(options.shared ?? spec.name);
+  return {
+    /** → the value and its version, for `cas`; nothing when there is none. */
+    get(args) {
+      const entry = data().get(string(args, 0));
+      return entry === undefined ? undefined : [entry.value, entry.version];
+    },
+    set(args) {
+      guarded(() => data().set(string(args, 0), string(args, 1), timeToLive(args, 2)));
+      return NONE;
+    },
+    delete: (args) => data().delete(string(args, 0)),
+    incr(args) {
+      const by = args[1] === undefined ? 1 : number(args, 1);
+      return guarded(() => data().increment(string(args, 0), by, timeToLive(args, 2)));
+    },
+    /** Sets the value if its version is still that (0: there is none); says whether it did. */
+    cas: (args) =>
+      guarded(() => data().compareAndSet(string(args, 0), number(args, 1), string(args, 2), timeToLive(args, 3))),
+  };
+}
+
+function timeToLive(args: readonly LuaValue[], i: number): number | undefined {
+  if (args[i] === undefined) return undefined;
+  const seconds = number(args, i);
+  if (!(seconds > 0)) throw new NativeError('a time to live is more than 0 seconds');
+  return seconds * 1000;
+}
+
+/** What the store refuses is an error of the script. */
+function guarded<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof Error ? new NativeError(error.message) : error;
+  }
 }
 
 const HASHES = ['sha1', 'sha256', 'sha384', 'sha512'];

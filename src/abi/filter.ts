@@ -96,7 +96,29 @@ export interface Histogram {
   observe(value: number): void;
 }
 
-/** What a factory gets of Weir: its name, its log and its metrics. */
+/** A value that workers share, and the number that its last change got. */
+export interface SharedEntry {
+  value: string;
+  /** For `compareAndSet`; never 0. */
+  version: number;
+}
+
+/**
+ * A key-value store over all workers. Keys and values are strings of the code points 0–255; a time to live is in milliseconds. What
+ * writes throws when the store is full.
+ */
+export interface SharedData {
+  get(key: string): SharedEntry | undefined;
+  set(key: string, value: string, ttl?: number): void;
+  /** Whether there was one. */
+  delete(key: string): boolean;
+  /** Adds to a number, 0 at first; `ttl` counts from the first one on. Gives the sum. */
+  increment(key: string, by: number, ttl?: number): number;
+  /** Sets the value if its version is still that; 0 stands for no value. */
+  compareAndSet(key: string, version: number, value: string, ttl?: number): boolean;
+}
+
+/** What a factory gets of Weir: its name, its log, its metrics and what workers share. */
 export interface FilterHost {
   /** The entry's `name:`, by default the last part of its `use:`. */
   readonly name: string;
@@ -106,6 +128,8 @@ export interface FilterHost {
   counter(name: string): Counter;
   gauge(name: string): Gauge;
   histogram(name: string): Histogram;
+  /** The data that workers share under that name. */
+  shared(name: string): SharedData;
   /** Makes a change of this file reload the configuration, as a change of the script itself does. */
   watch(file: string): void;
 }

@@ -13,6 +13,8 @@ export {
   type Gauge,
   type Histogram,
   type HookResult,
+  type SharedData,
+  type SharedEntry,
   type SniffedFile,
   type StreamFilter,
   type StreamFilterFactory,

@@ -204,6 +204,9 @@ export const configSchema = z.strictObject({
   worker_memory: size()
     .default(2 * 1024 ** 3)
     .describe('JavaScript heap of a worker; over it the worker is replaced'),
+  shared_memory: size()
+    .default(4 * 1024 ** 2)
+    .describe('for data that workers share; changes at the next start'),
   listeners: z.array(listener).default([]),
   clusters: z.array(cluster).default([]),
 });

@@ -6,6 +6,7 @@ import { messageOf } from '../errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Route } from '../routing/route.ts';
+import type { SharedStore } from '../shared-data.ts';
 import { type FilterAdapter, unknownKey } from './adapter.ts';
 import { FilterEntry } from './filter-entry.ts';
 import { EntryHost } from './filter-host.ts';
@@ -35,6 +36,8 @@ export interface ChainContext {
   metrics: Metrics;
   /** One number: the entry whose hook runs now, or 0. The watchdog reads it when a worker is stuck. */
   mark: Int32Array;
+  /** What workers share. */
+  store: SharedStore;
   /** A number for a filter's mark, which stays the same over reloads. */
   idOf(listener: string, filter: string): number;
 }
@@ -74,7 +77,7 @@ export class FilterChain {
     try {
       for (const [i, config] of listener.filters.entries()) {
         const name = filterName(config);
-        const host = new EntryHost(name, listener.name, logger, metrics, files);
+        const host = new EntryHost(name, listener.name, logger, metrics, files, context.store);
         const { factory, runtime } = await loadEntry(config, ['filters', i], directory, adapter, host);
         const id = context.idOf(listener.name, name);
         try {

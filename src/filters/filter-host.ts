@@ -1,7 +1,8 @@
 /** What one filter's factory gets of Weir. */
-import type { Counter, FilterHost, Gauge, Histogram, Log } from '../abi/index.ts';
+import type { Counter, FilterHost, Gauge, Histogram, Log, SharedData } from '../abi/index.ts';
 import { FieldLog, type Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import type { SharedStore } from '../shared-data.ts';
 
 export class EntryHost implements FilterHost {
   readonly name: string;
@@ -9,8 +10,17 @@ export class EntryHost implements FilterHost {
   readonly log: Log;
   readonly #metrics: Metrics;
   readonly #files: Set<string>;
+  readonly #store: SharedStore;
 
-  constructor(name: string, listener: string, logger: Logger, metrics: Metrics, files: Set<string>) {
+  constructor(
+    name: string,
+    listener: string,
+    logger: Logger,
+    metrics: Metrics,
+    files: Set<string>,
+    store: SharedStore,
+  ) {
+    this.#store = store;
     this.name = name;
     this.listener = listener;
     this.log = new FieldLog(logger, { filter: name });
@@ -28,6 +38,10 @@ export class EntryHost implements FilterHost {
 
   histogram(name: string): Histogram {
     return this.#metrics.histogram(metricName(name), `Histogram ${name} of a filter.`, this.#labels);
+  }
+
+  shared(name: string): SharedData {
+    return this.#store.namespace(name);
   }
 
   watch(file: string): void {

@@ -9,6 +9,8 @@ export interface WorkerData {
   shared: SharedArrayBuffer;
   log: Config['log'];
   sharesAddresses: boolean;
+  /** What filters of all workers share. */
+  sharedMemory: SharedArrayBuffer;
 }
 
 export type ToWorker =

@@ -10,6 +10,7 @@ import { messageOf } from '../errors.ts';
 import { RetiredMetrics } from '../observability/exposition.ts';
 import type { Logger } from '../observability/logger.ts';
 import { Metrics, type MetricsReader } from '../observability/metrics.ts';
+import { createSharedMemory } from '../shared-data.ts';
 import { FileWatch } from './file-watch.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
@@ -38,6 +39,8 @@ export class Supervisor implements AdminSource {
   readonly #workers = new Map<number, WorkerHandle>();
   readonly #watch: FileWatch;
   readonly #startedAt = performance.now();
+  /** What workers share; it outlives each of them. */
+  #sharedMemory: SharedArrayBuffer | undefined;
   readonly #sharesAddresses = BALANCING_SYSTEMS.has(platform());
   readonly #reloads;
   readonly #reloadFailures;
@@ -216,12 +219,14 @@ export class Supervisor implements AdminSource {
   }
 
   #spawn(index: number): void {
+    this.#sharedMemory ??= createSharedMemory(this.#config.shared_memory);
     const startedAt = performance.now();
     const worker = new WorkerHandle(
       this.#options.workerUrl,
       index,
       this.#config,
       this.#sharesAddresses,
+      this.#sharedMemory,
       (ended, reason) => this.#onWorkerEnd(ended, reason, startedAt),
     );
     this.#workers.set(index, worker);

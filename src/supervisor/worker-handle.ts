@@ -32,12 +32,13 @@ export class WorkerHandle implements MetricsReader {
     index: number,
     config: Config,
     sharesAddresses: boolean,
+    sharedMemory: SharedArrayBuffer,
     onEnd: (worker: WorkerHandle, reason: string) => void,
   ) {
     this.index = index;
     const shared = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
     this.#heartbeat = new Int32Array(shared);
-    const data: WorkerData = { shared, log: config.log, sharesAddresses };
+    const data: WorkerData = { shared, log: config.log, sharesAddresses, sharedMemory };
     this.#worker = new Worker(url, {
       workerData: data,
       resourceLimits: { maxOldGenerationSizeMb: Math.ceil(config.worker_memory / 1024 ** 2) },

@@ -30,6 +30,7 @@ class WorkerThread {
       logger,
       mark: new Int32Array(data.shared, Int32Array.BYTES_PER_ELEMENT, 1),
       onTick: () => Atomics.add(heartbeat, 0, 1),
+      sharedMemory: data.sharedMemory,
       shared: data.sharesAddresses,
     });
     // A promise that a filter forgot must not cost the other streams their worker.

@@ -148,3 +148,19 @@ test('settings that make no sense are refused with the place', async () => {
   await expect(refuse({ source_codes: { a: { inline_sting: 'x' } } })).rejects.toThrow(/unknown key `inline_sting`/);
   await expect(refuse({ stat_prefx: 'x' })).rejects.toThrow(/did you mean `stat_prefix`/);
 });
+
+test.each(ENGINES)('shared data: values, times to live, compare and set (Lua %s)', async (engine) => {
+  const run = (body: string) => evaluate(`local s = weir.shared ${body}`, engine);
+  expect(await run('s.set("k", 5) local v, version = s.get("k") return v .. type(v) .. tostring(version > 0)')).toBe(
+    '5stringtrue',
+  );
+  expect(await run('return s.incr("n") .. s.incr("n", 4) .. tostring(s.get("none")) .. tostring(s.delete("n"))')).toBe(
+    '15niltrue',
+  );
+  expect(await run('return tostring(s.cas("c", 0, "a")) .. tostring(s.cas("c", 0, "b")) .. s.get("c")')).toBe(
+    'truefalsea',
+  );
+  expect(await run('s.set("k", "text") return select(2, pcall(s.incr, "k"))')).toMatch(/is no number/);
+  expect(await run('return select(2, pcall(s.set, "k", "v", 0))')).toMatch(/more than 0 seconds/);
+  expect(await run('return select(2, pcall(s.set, "k", string.rep("x", 5000000)))')).toMatch(/is full/);
+});

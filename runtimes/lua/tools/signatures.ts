@@ -138,6 +138,11 @@ equal(a: string, b: string): boolean -- In a time that does not tell where they 
 counter(name: string, by?: number) -- Adds to a metric.
 timer(milliseconds: number, fn: fun()) -- Calls a function once.
 jwt_verify(token: string, key: string|table, options?: table): table?, string? -- The claims; or nil and the reason.
+shared.get(key: string): string?, integer? -- A value of all workers, and its version.
+shared.set(key: string, value: string|number, ttl?: number) -- Sets it, for so many seconds.
+shared.delete(key: string): boolean -- Whether there was one.
+shared.incr(key: string, by?: number, ttl?: number): number -- Adds; the time to live counts from the first one.
+shared.cas(key: string, version: integer, value: string|number, ttl?: number): boolean -- Sets it if its version is still that; 0: if there is none.
 json.encode(value: any): string -- JSON of a value.
 json.decode(text: string): any, string? -- The value; or nil and what is wrong.
 base64.encode(text: string, alphabet?: "standard"|"url"): string -- Base64 of a text.

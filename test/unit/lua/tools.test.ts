@@ -20,7 +20,7 @@ test.each(Object.entries(kinds))('%s has the methods that are described, and no 
 });
 
 test('the library has the members that are described, and no others', () => {
-  const { functions, waiting, tables } = createWeirLibrary({ spec: { config: null } } as never);
+  const { functions, waiting, tables } = createWeirLibrary({ spec: { config: null }, options: {} } as never);
   const nested = [...tables].flatMap(([table, members]) => [...members.keys()].map((name) => `${table}.${name}`));
   const described = librarySignatures().map(({ name }) => name);
   expect(described.sort()).toEqual([...functions.keys(), ...waiting.keys(), ...nested, 'timer'].sort());
