@@ -4,6 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { OPTIONS, ROUTE_OPTIONS } from '../../runtimes/lua/options.ts';
 import { FilterStatus } from '../../src/abi/index.ts';
 import { loadConfigText } from '../../src/config/load.ts';
 import { ERROR_KINDS, type ErrorKind } from '../../src/errors.ts';
@@ -16,10 +17,15 @@ function blocks(path: string, language: string): string[] {
   return [...read(path).matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, text = '']) => text);
 }
 
-test('the README’s YAML loads', () => {
-  const found = blocks('README.md', 'yaml');
+test.each(['README.md', 'runtimes/lua/README.md'])('the YAML of %s loads', (path) => {
+  const found = blocks(path, 'yaml');
   expect(found.length).toBeGreaterThan(0);
   for (const text of found) loadConfigText('-', text);
+});
+
+test('every setting of a Lua entry is in its README', () => {
+  const text = read('runtimes/lua/README.md');
+  for (const option of [...OPTIONS, ...ROUTE_OPTIONS]) expect(text).toContain(`\`${option}\``);
 });
 
 test('the README’s TypeScript compiles', () => {
