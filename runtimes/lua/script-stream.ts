@@ -140,6 +140,7 @@ export class ScriptStream implements Scope {
     if (failure.exhausted) script.renew();
     throw new ExtensionError(failure.budget ? 'budget' : 'threw', failure.message, {
       position: script.positionOf(failure),
+      trace: script.traceOf(failure),
     });
   }
 }

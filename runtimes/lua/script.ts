@@ -84,6 +84,14 @@ export class LuaScript {
     return { file: this.#text.file, line, column, frame: codeFrame(this.#text.bytes, line) };
   }
 
+  /** The functions that were running, the innermost first. */
+  traceOf({ trace }: ScriptFailure): string[] {
+    const { file } = this.#text;
+    return trace.map(({ line, called }) =>
+      `${called === undefined ? '' : `call of ${called} `}(${file}:${line})`.trim(),
+    );
+  }
+
   /** Begins anew with fresh globals: the old ones hold too much. Streams that wait in the old ones finish there. */
   renew(): void {
     const { host } = this.#context;

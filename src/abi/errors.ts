@@ -47,14 +47,17 @@ export class ExtensionError extends Error {
   override readonly name = 'ExtensionError';
   readonly code: ExtensionErrorCode;
   readonly position: SourcePosition | undefined;
+  /** The running functions of a script, the innermost first, as `name (file:line)`. */
+  readonly trace: readonly string[];
 
   constructor(
     code: ExtensionErrorCode,
     message: string,
-    detail: { position?: SourcePosition | undefined; cause?: unknown } = {},
+    detail: { position?: SourcePosition | undefined; trace?: readonly string[]; cause?: unknown } = {},
   ) {
     super(message, detail.cause === undefined ? undefined : { cause: detail.cause });
     this.code = code;
     this.position = detail.position;
+    this.trace = detail.trace ?? [];
   }
 }

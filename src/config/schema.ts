@@ -161,6 +161,7 @@ const listener = z
     idle_timeout: duration().default(75_000).describe('of a connection between requests'),
     stream_idle_timeout: duration().default(300_000).describe('of a stream or tunnel on which nothing moves'),
     max_connections: count(1).default(65_536).describe('per worker'),
+    debug_errors: z.boolean().default(false).describe('tell clients in the header x-weir-error why a filter failed'),
   })
   .superRefine((value, context) => {
     if (value.routes !== undefined && value.virtual_hosts !== undefined) {

@@ -29,6 +29,8 @@ export interface StreamOwner {
   readonly route: Route | undefined;
   readonly routeMetadata: Readonly<Record<string, Json>>;
   readonly virtualHostMetadata: Readonly<Record<string, Json>>;
+  /** The client may see why a filter failed. */
+  readonly debugErrors: boolean;
   /** Bytes of one body that filters may keep. */
   readonly bufferLimit: number;
 

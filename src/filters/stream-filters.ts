@@ -294,9 +294,7 @@ export class StreamFilters {
     instance.unfit = undefined;
     entry.errors.add();
     if (error.code === 'budget') entry.trip(this.owner.wheel.now);
-    const { position } = error;
-    const place = position === undefined ? '' : ` at ${[position.file, position.line].filter(Boolean).join(':')}`;
-    entry.logger.write('error', `filter failed${place}: ${error.message}`, {
+    entry.logger.write('error', `filter failed${describeError(error, '\n')}`, {
       filter: entry.name,
       runtime: entry.runtime,
       stream: this.owner.info.id,
@@ -310,7 +308,7 @@ export class StreamFilters {
     }
     const reply: LocalReply = {
       status: entry.errorStatus,
-      headers: [],
+      headers: this.owner.debugErrors ? [['x-weir-error', errorHeader(entry.name, error)]] : [],
       body: 'a filter failed\n',
       details: `filter_failed_${entry.name}`,
       code: 'extension_failed',
@@ -480,6 +478,22 @@ export class StreamFilters {
     this.#chain.mark[0] = 0;
   }
 }
+
+/** Where and why a filter failed, with the code and the functions that led there. */
+function describeError({ position, trace, message }: ExtensionError, newline: string): string {
+  const place = position === undefined ? '' : ` at ${[position.file, position.line].filter(Boolean).join(':')}`;
+  const frame = position?.frame === undefined ? [] : position.frame.split('\n');
+  const lines = [`${place}: ${message}`, ...frame, ...trace.map((each) => `  at ${each}`)];
+  return lines.join(newline);
+}
+
+/** The same as the value of a header. */
+function errorHeader(filter: string, error: ExtensionError): string {
+  const text = `${filter}${describeError(error, ' | ')}`;
+  return text.replace(/[^\x20-\x7e]/g, ' ').slice(0, MAX_ERROR_HEADER);
+}
+
+const MAX_ERROR_HEADER = 2000;
 
 function toExtensionError(error: unknown): ExtensionError {
   if (error instanceof ExtensionError) return error;

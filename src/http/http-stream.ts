@@ -94,6 +94,9 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
   get virtualHostMetadata(): Readonly<Record<string, Json>> {
     return this.route?.virtualHostMetadata ?? NO_METADATA;
   }
+  get debugErrors(): boolean {
+    return this.#snapshot.config.debug_errors;
+  }
   get bufferLimit(): number {
     return this.#snapshot.config.buffer_limit;
   }

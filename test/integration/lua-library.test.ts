@@ -164,3 +164,31 @@ test.each(ENGINES)('shared data: values, times to live, compare and set (Lua %s)
   expect(await run('return select(2, pcall(s.set, "k", "v", 0))')).toMatch(/more than 0 seconds/);
   expect(await run('return select(2, pcall(s.set, "k", string.rep("x", 5000000)))')).toMatch(/is full/);
 });
+
+test('a failure is logged with the code and the way there, and shown to clients only where that is wanted', async () => {
+  const source = `local function inner(h)
+  local user = h:headers():get("user")
+  return user:upper()
+end
+function envoy_on_request(h)
+  local name = inner(h)
+end`;
+  const upstream = await startUpstream();
+  const filters = [{ source, runtime: 'lua', name: 'script' }];
+  for (const debug_errors of [false, true]) {
+    const { port, log } = await startProxy(simpleConfig(upstream.port, { filters, debug_errors }));
+    const answer = await exchange(port, GET);
+    expect(answer).toMatch(/^HTTP\/1\.1 500/);
+    const message = log.messages('error').find((line) => line.startsWith('filter failed'));
+    expect(message).toBe(`filter failed at script:3: [string "local function inner(h)..."]:3: attempt to index local 'user' (a nil value)
+  1 | local function inner(h)
+  2 |   local user = h:headers():get("user")
+> 3 |   return user:upper()
+  4 | end
+  at (script:3)
+  at call of upvalue 'inner' (script:6)`);
+    const shown = /x-weir-error: (.*)\r/.exec(answer)?.[1];
+    if (debug_errors) expect(shown).toMatch(/^script at script:3: .* \| > 3 \| {3}return user:upper\(\) \| .*call of upvalue 'inner'/);
+    else expect(shown).toBeUndefined();
+  }
+});

@@ -61,6 +61,6 @@ export class CompiledEngine implements ScriptEngine {
 function positionOf(frames: readonly Frame[]) {
   const trace = frames
     .filter((frame) => frame !== 'native')
-    .map(({ site }) => ({ line: site.line, called: site.names[0] }));
+    .map(({ site }, i) => ({ line: site.line, called: i === 0 ? undefined : site.names[0] }));
   return { line: trace[0]?.line, trace };
 }
