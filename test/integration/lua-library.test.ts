@@ -180,7 +180,9 @@ end`;
     const answer = await exchange(port, GET);
     expect(answer).toMatch(/^HTTP\/1\.1 500/);
     const message = log.messages('error').find((line) => line.startsWith('filter failed'));
-    expect(message).toBe(`filter failed at script:3: [string "local function inner(h)..."]:3: attempt to index local 'user' (a nil value)
+    expect(
+      message,
+    ).toBe(`filter failed at script:3: [string "local function inner(h)..."]:3: attempt to index local 'user' (a nil value)
   1 | local function inner(h)
   2 |   local user = h:headers():get("user")
 > 3 |   return user:upper()
@@ -188,7 +190,8 @@ end`;
   at (script:3)
   at call of upvalue 'inner' (script:6)`);
     const shown = /x-weir-error: (.*)\r/.exec(answer)?.[1];
-    if (debug_errors) expect(shown).toMatch(/^script at script:3: .* \| > 3 \| {3}return user:upper\(\) \| .*call of upvalue 'inner'/);
+    if (debug_errors)
+      expect(shown).toMatch(/^script at script:3: .* \| > 3 \| {3}return user:upper\(\) \| .*call of upvalue 'inner'/);
     else expect(shown).toBeUndefined();
   }
 });

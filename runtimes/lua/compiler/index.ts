@@ -1,4 +1,5 @@
 /** Lua source to a JavaScript function: parse, resolve, generate, compile. */
+import { url as inspectorUrl } from 'node:inspector';
 import { compileFunction } from 'node:vm';
 import type { Chunk } from 'luaparse';
 import { CHUNK_PREFIX, chunkId } from '../vm/errors.ts';
@@ -7,6 +8,7 @@ import { Emitter, sitesByLine } from './emitter.ts';
 import { UnknownOperator } from './expressions.ts';
 import { LuaSyntaxError, parseLua } from './parse.ts';
 import { resolve } from './scope.ts';
+import { sourceMapComment } from './source-map.ts';
 import { Statements } from './statements.ts';
 
 /** A compiled source; `load` makes its main function for one environment. */
@@ -40,15 +42,28 @@ let count = 0;
  * @param source one character per byte.
  * @param name as `loadstring` takes it; the source itself by default.
  * @param names of what the generated code may use of the runtime.
+ * @param debugged a debugger is to show the script: its text goes along as a source map.
  * @throws LuaSyntaxError
  */
-export function compileLua(source: string, name: string, names: readonly string[]): CompiledChunk {
+export function compileLua(
+  source: string,
+  name: string,
+  names: readonly string[],
+  debugged = isDebugged(),
+): CompiledChunk {
   const chunk = parseLua(source);
-  const code = guard(() => generate(chunk, names));
+  const { text, sites } = guard(() => generate(chunk, names));
+  const lines = sitesByLine(text, sites);
   count++;
   const file = `${CHUNK_PREFIX}${count}`;
-  const factory = guard(() => compileFunction(code.text, ['R', 'C'], { filename: file }));
-  return new CompiledChunk(chunkId(name), sitesByLine(code.text, code.sites), file, factory as never);
+  const map = debugged ? sourceMapComment(`${file}.lua`, Buffer.from(source, 'latin1').toString('utf8'), lines) : '';
+  const factory = guard(() => compileFunction(text + map, ['R', 'C'], { filename: file }));
+  return new CompiledChunk(chunkId(name), lines, file, factory as never);
+}
+
+/** Node was started with `--inspect`, or a debugger was opened since. */
+function isDebugged(): boolean {
+  return inspectorUrl() !== undefined;
 }
 
 function generate(chunk: Chunk, names: readonly string[]) {
