@@ -51,6 +51,7 @@ export class StreamFilters {
   #destroyed = false;
   #hasRequestBodyHooks = false;
   #hasResponseBodyHooks = false;
+  #hasResponseHooks = false;
 
   constructor(chain: FilterChain, owner: StreamOwner) {
     this.#chain = chain;
@@ -74,6 +75,7 @@ export class StreamFilters {
         instance.filter = filter;
         if (filter.onRequestBody !== undefined) this.#hasRequestBodyHooks = true;
         if (filter.onResponseBody !== undefined) this.#hasResponseBodyHooks = true;
+        this.#hasResponseHooks ||= filter.onResponseHeaders !== undefined || filter.onResponseTrailers !== undefined;
       } catch (error) {
         instance.unfit = toExtensionError(error);
       }
@@ -116,12 +118,12 @@ export class StreamFilters {
   }
 
   responseHeaders(headers: HeaderMap, end: boolean): void {
-    if (this.instances.length === 0) {
-      this.owner.sendResponseHeaders(headers, end);
-      return;
-    }
     if (this.#isBusy) {
       this.#later('response', () => this.responseHeaders(headers, end));
+      return;
+    }
+    if (this.#passesResponses) {
+      this.owner.sendResponseHeaders(headers, end);
       return;
     }
     this.response.start(headers, end);
@@ -140,7 +142,8 @@ export class StreamFilters {
   }
 
   responseTrailers(trailers: HeaderMap): void {
-    this.enqueue(() => this.response.trailers(trailers));
+    if (this.#passesResponses && !this.#isBusy) this.owner.sendResponseTrailers(trailers);
+    else this.enqueue(() => this.response.trailers(trailers));
   }
 
   /** After the last byte. */
@@ -415,6 +418,11 @@ export class StreamFilters {
   rematchIfChanged(byHeaders: boolean): void {
     if (this.#stage !== 'after-route') return;
     if (this.#cleared || (byHeaders && this.owner.requestHeaders.revision !== this.#matched)) this.rematch();
+  }
+
+  /** No filter has a part in responses, and none has held or given one. */
+  get #passesResponses(): boolean {
+    return !this.#hasResponseHooks && !this.#hasResponseBodyHooks && this.#response === undefined;
   }
 
   get #isBusy(): boolean {
