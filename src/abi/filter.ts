@@ -138,7 +138,7 @@ export interface FilterHost {
 export interface FilterLimits {
   /** Instructions of a hook; default 1,000,000. Runtimes that count them: lua. */
   readonly instructions: number;
-  /** Bytes. Runtimes that can bound it: assemblyscript (the module's memory). Default 16 MiB. */
+  /** Bytes: of a module's memory, of what a Lua script's run adds and its globals hold. Default 16 MiB. Runtimes: lua, assemblyscript. */
   readonly memory: number;
   /** Milliseconds that one `Stop`, or one promise, may hold a stream. Default 5,000. */
   readonly time: number;

@@ -31,12 +31,15 @@ const PATTERNS = [
 
 export class ProgramGenerator {
   readonly #below: (limit: number) => number;
+  readonly #portable: boolean;
   #depth = 0;
   #scopes: string[][] = [];
   #loops = 0;
   #budget = 0;
 
-  constructor(seed: number) {
+  /** @param portable leave out what LuaJIT does and PUC Lua 5.1 refuses. */
+  constructor(seed: number, portable = false) {
+    this.#portable = portable;
     this.#below = randomOf(seed);
   }
 
@@ -205,8 +208,11 @@ export class ProgramGenerator {
           /(find|match)\(([^)]*), "<%0>"\)/,
           '$1($2)',
         );
-      default:
-        return `string.format(${this.#pick(['"%d"', '"%s"', '"%5.1f"', '"%x"', '"%q"', '"%g"', '"%-4s|"'])}, ${sub()})`;
+      default: {
+        const conversion = this.#pick(['%d', '%s', '%5.1f', '%x', '%q', '%g', '%-4s|']);
+        const isText = /[sq]/.test(conversion);
+        return `string.format("${conversion}", ${this.#portable && isText ? `tostring(${sub()})` : sub()})`;
+      }
     }
   }
 
