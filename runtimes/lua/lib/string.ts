@@ -7,6 +7,9 @@ import { format } from './format.ts';
 import { type Library, library, native } from './library.ts';
 import { isPlain, Matcher } from './pattern.ts';
 
+/** Bytes that a piece of a text takes. */
+const PART_SIZE = 32;
+
 export function createString(vm: Vm, index: (object: LuaValue, key: LuaValue) => LuaValue): Library {
   const { meter } = vm;
 
@@ -89,10 +92,13 @@ export function createString(vm: Vm, index: (object: LuaValue, key: LuaValue) =>
       if (at < 0) break;
       parts.push(text.slice(from, at));
       from = at + pattern.length;
+      meter.charge(1);
+      meter.allocate(PART_SIZE + by.length);
+      if (from + parts.length * by.length > meter.maxString + text.length) meter.checkString(parts.length * by.length);
     }
     const count = parts.length;
     parts.push(text.slice(from));
-    meter.charge((text.length >> 5) + count);
+    meter.charge(text.length >> 5);
     meter.checkString(text.length + count * Math.max(0, by.length - pattern.length));
     return [parts.join(by), count];
   }

@@ -32,9 +32,8 @@ export class Meter {
   #budget: Budget = { instructions: 0, memory: 0, time: 0 };
   #left = 0;
   #deadline = 0;
-  /** Bytes of heap when memory was looked at, and live bytes when that was first done in this run. */
-  #heap = 0;
-  #live: number | undefined;
+  /** Bytes of heap when memory was first looked at in this run. */
+  #heap: number | undefined;
   #quanta = 0;
   #spent: ScriptAbort | undefined;
 
@@ -46,7 +45,7 @@ export class Meter {
     this.mem = budget.memory;
     this.maxString = budget.memory;
     this.#deadline = 0;
-    this.#live = undefined;
+    this.#heap = undefined;
     this.#quanta = 0;
     this.depth = 0;
     this.#spent = undefined;
@@ -88,19 +87,21 @@ export class Meter {
   }
 
   /**
-   * The count has reached the budget. It counts garbage too, so the heap is measured: after a full collection, if it grew. What
-   * grows by more than the budget between two measures of one run is the run's own, since nothing else runs meanwhile.
+   * The count has reached the budget. It counts garbage too, so the heap is looked at; where it grew by more than the budget since
+   * the first look of this run, after a full collection. What remains is the run's own, since nothing else runs meanwhile.
    */
   collect(): void {
     if (this.#spent !== undefined) throw this.#spent;
     this.#quanta++;
     this.mem = this.#budget.memory;
     const heap = heapSize();
-    if (this.#live !== undefined && heap - this.#heap < this.#budget.memory) return;
+    if (this.#heap === undefined) this.#heap = heap;
+    if (heap - this.#heap < this.#budget.memory) return;
     collectGarbage();
-    this.#heap = heapSize();
-    this.#live ??= this.#heap;
-    if (this.#heap - this.#live > this.#budget.memory) this.abort('memory budget exceeded');
+    const live = heapSize();
+    if (live - this.#heap > this.#budget.memory) this.abort('memory budget exceeded');
+    // The first look saw garbage too.
+    this.#heap = Math.min(this.#heap, live);
   }
 
   abort(message: string): never {
