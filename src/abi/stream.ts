@@ -128,7 +128,7 @@ export interface Stream {
   overrideEndpoint(address: string, strict: boolean): void;
   /** Closes the client's connection after this response (`connection: close`). */
   drainConnection(): void;
-  /** The phrase beside the status of an HTTP/1.1 response, instead of the usual one. Only while its head has not been sent. */
+  /** The phrase beside the status of an HTTP/1.1 response, instead of the usual one. Only while its head has not been sent. @throws ExtensionError (`contract`) when it holds a control character. */
   setReasonPhrase(phrase: string): void;
   /** Ends the stream with no answer: the connection is closed. */
   reset(): void;

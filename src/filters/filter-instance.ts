@@ -193,6 +193,9 @@ export class FilterInstance implements Stream, TimerTarget {
   }
 
   setReasonPhrase(phrase: string): void {
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(phrase)) {
+      throw new ExtensionError('contract', 'the reason phrase holds a character that can’t be sent');
+    }
     this.filters.owner.setReasonPhrase(phrase);
   }
 

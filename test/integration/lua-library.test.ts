@@ -137,7 +137,7 @@ test('a script that may only wait for a call can’t wait without end', async ()
     { limits: { time: '300ms' } },
   );
   expect(text).toMatch(/^HTTP\/1\.1 500/);
-  expect(log.messages('error').join()).toMatch(/time budget exceeded/);
+  expect(log.messages('error').join()).toMatch(/time budget exceeded|held the stream for more than/);
 });
 
 test('settings that make no sense are refused with the place', async () => {
@@ -194,4 +194,14 @@ end`;
       expect(shown).toMatch(/^script at script:3: .* \| > 3 \| {3}return user:upper\(\) \| .*call of upvalue 'inner'/);
     else expect(shown).toBeUndefined();
   }
+});
+
+test('a reason phrase goes out, but never a line break in it', async () => {
+  const phrase = (text: string) =>
+    serve(`function envoy_on_response(h) h:headers():setHttp1ReasonPhrase(${text}) end`, { on_error: 'fail_open' });
+  expect((await phrase('"All Right"')).text).toMatch(/^HTTP\/1\.1 200 All Right\r\n/);
+  const { text, log } = await phrase('"x\\r\\nset-cookie: a=1"');
+  expect(text).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
+  expect(text).not.toContain('set-cookie');
+  expect(log.messages('error').join()).toMatch(/holds a control character/);
 });

@@ -69,7 +69,7 @@ export const headerMethods: Methods<HeadersObject> = {
   /** The phrase beside the status; requests have none, which is accepted as in Envoy. */
   setHttp1ReasonPhrase({ run, map }, args) {
     const phrase = cString(string(args, 0));
-    if (/[\r\n]/.test(phrase)) throw new NativeError('the reason phrase holds a line break');
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(phrase)) throw new NativeError('the reason phrase holds a control character');
     if (map === run.stream.responseHeaders) run.stream.setReasonPhrase(phrase);
     return NONE;
   },
