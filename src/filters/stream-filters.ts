@@ -4,6 +4,7 @@
  */
 import { ExtensionError, type FilterPhase, type HeaderMap, type StreamFilter } from '../abi/index.ts';
 import { messageOf } from '../errors.ts';
+import { describeError, errorHeader, toExtensionError } from './failure.ts';
 import type { FilterChain } from './filter-chain.ts';
 import { FilterInstance } from './filter-instance.ts';
 import type { Direction, LocalReply, StreamOwner } from './owner.ts';
@@ -485,36 +486,4 @@ export class StreamFilters {
     }
     this.#chain.mark[0] = 0;
   }
-}
-
-/** Where and why a filter failed, with the code and the functions that led there. */
-function describeError({ position, trace, message }: ExtensionError, newline: string): string {
-  const place = position === undefined ? '' : ` at ${[position.file, position.line].filter(Boolean).join(':')}`;
-  const frame = position?.frame === undefined ? [] : position.frame.split('\n');
-  const lines = [`${place}: ${message}`, ...frame, ...trace.map((each) => `  at ${each}`)];
-  return lines.join(newline);
-}
-
-/** The same as the value of a header. */
-function errorHeader(filter: string, error: ExtensionError): string {
-  const text = `${filter}${describeError(error, ' | ')}`;
-  return text.replace(/[^\x20-\x7e]/g, ' ').slice(0, MAX_ERROR_HEADER);
-}
-
-const MAX_ERROR_HEADER = 2000;
-
-function toExtensionError(error: unknown): ExtensionError {
-  if (error instanceof ExtensionError) return error;
-  const position = error instanceof Error ? positionOf(error) : undefined;
-  return new ExtensionError('threw', error instanceof Error ? `${error.name}: ${error.message}` : String(error), {
-    cause: error,
-    position,
-  });
-}
-
-/** The first frame of a stack that names a file. */
-function positionOf(error: Error): { file: string; line: number; column: number } | undefined {
-  const match = /\(?((?:file:\/\/)?\/[^():]+?)(?:\?[^:)]*)?:([0-9]+):([0-9]+)\)?$/m.exec(error.stack ?? '');
-  if (match === null) return undefined;
-  return { file: (match[1] as string).replace('file://', ''), line: Number(match[2]), column: Number(match[3]) };
 }
