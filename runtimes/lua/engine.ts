@@ -76,8 +76,6 @@ export interface ScriptSource {
 export interface WeirLibrary {
   config: Json;
   functions: ReadonlyMap<string, HostFunction>;
-  /** Functions in which a hook waits. */
-  waiting: ReadonlyMap<string, HostFunction>;
   /** Tables of functions. */
   tables: ReadonlyMap<string, ReadonlyMap<string, HostFunction>>;
 }

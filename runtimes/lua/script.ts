@@ -95,12 +95,14 @@ export class LuaScript {
   /** Begins anew with fresh globals: the old ones hold too much. Streams that wait in the old ones finish there. */
   renew(): void {
     const { host } = this.#context;
+    const old = this.#state;
     try {
       this.#state = this.#load();
     } catch (error) {
       host.log.critical(`the script can't be loaded anew: ${error instanceof Error ? error.message : error}`);
       return;
     }
+    old.close();
     this.#findHooks();
     host.log.error('the script was loaded anew with fresh globals');
   }

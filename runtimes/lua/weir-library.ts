@@ -15,13 +15,15 @@ type Members = Readonly<Record<string, (args: LuaValue[]) => MethodResult>>;
 export function createWeirLibrary(context: ScriptContext): WeirLibrary {
   return {
     config: context.spec.config,
-    functions: asFunctions({
-      sha256: (args) => createHash('sha256').update(bytes(args, 0)).digest('hex'),
-      hmac: (args) => hmac(args),
-      equal: (args) => isEqual(bytes(args, 0), bytes(args, 1)),
-      counter: (args) => count(context, args),
-    }),
-    waiting: new Map([['jwt_verify', new HostFunction(plain(jwtVerify), true)]]),
+    functions: new Map([
+      ...asFunctions({
+        sha256: (args) => createHash('sha256').update(bytes(args, 0)).digest('hex'),
+        hmac: (args) => hmac(args),
+        equal: (args) => isEqual(bytes(args, 0), bytes(args, 1)),
+        counter: (args) => count(context, args),
+      }),
+      ['jwt_verify', new HostFunction(plain(jwtVerify), true)],
+    ]),
     tables: new Map([
       ['shared', asFunctions(sharedMembers(context))],
       ['json', asFunctions({ encode: (args) => encode(args), decode: (args) => decode(args) })],

@@ -18,7 +18,7 @@ export function scriptSource(text: string, lines: string[] = [], limits: Partial
     text,
     limits: { ...LIMITS, ...limits },
     log,
-    library: { config: null, functions: new Map(), waiting: new Map(), tables: new Map() },
+    library: { config: null, functions: new Map(), tables: new Map() },
     findModule: () => undefined,
   };
 }

@@ -151,14 +151,8 @@ function fromHost(vm: Vm, result: MethodResult): Results | Wait {
 }
 
 /** A function of Weir that is not a method: `weir.sha256` and the like. */
-export function hostFunction(vm: Vm, call: (args: LuaValue[]) => MethodResult): LuaFunction {
-  return new LuaFunction((...args) => {
-    try {
-      return fromHost(vm, call(args)) as Results;
-    } catch (error) {
-      throw vm.fromHost(error);
-    }
-  }, null);
+export function hostFunction(vm: Vm, call: (args: LuaValue[]) => Results): LuaFunction {
+  return asLuaFunction(vm, new HostFunction(call));
 }
 
 /** Checks of a method's arguments; `i` counts from 0 and without `self`. */

@@ -132,9 +132,7 @@ export class CompiledState implements ScriptState {
     const table = new LuaTable();
     table.set('config', jsonToLua(library.config));
     const { vm } = this.engine;
-    for (const members of [library.functions, library.waiting]) {
-      for (const [name, host] of members) table.set(name, asLuaFunction(vm, host));
-    }
+    for (const [name, host] of library.functions) table.set(name, asLuaFunction(vm, host));
     for (const [name, members] of library.tables) {
       table.set(name, tableOf(new Map([...members].map(([key, host]) => [key, asLuaFunction(vm, host)]))));
     }
@@ -147,6 +145,8 @@ export class CompiledState implements ScriptState {
     try {
       run();
     } catch (error) {
+      // It may have set timers.
+      this.close();
       throw this.engine.failure(error, chunkId(name));
     }
   }

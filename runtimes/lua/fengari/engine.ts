@@ -11,8 +11,8 @@ import {
   type ScriptSource,
   type ScriptState,
 } from '../engine.ts';
-import { LuaTable } from '../vm/table.ts';
-import type { HostObject, LuaValue, Results } from '../vm/values.ts';
+import { tableOf } from '../lib/library.ts';
+import type { HostObject, Results } from '../vm/values.ts';
 import { FengariObjects } from './objects.ts';
 import { Sandbox } from './sandbox.ts';
 import { bytesOf, raise, textOf } from './values.ts';
@@ -41,11 +41,11 @@ class FengariState implements ScriptState {
     this.sandbox = new Sandbox(source.limits, source.log);
     const { L } = this.sandbox;
     this.objects = new FengariObjects(L, (state, wait) => this.#onWait(state, wait));
-    this.objects.push(L, tableOf(Object.entries(RESOLUTIONS)));
+    this.objects.push(L, tableOf(new Map(Object.entries(RESOLUTIONS))));
     lua.lua_setglobal(L, to_luastring('EnvoyTimestampResolution'));
-    this.objects.push(L, tableOf([['config', jsonToLua(source.library.config)]]));
-    const { functions, waiting, tables } = source.library;
-    for (const members of [functions, waiting]) this.#addFunctions(members);
+    this.objects.push(L, tableOf(new Map([['config', jsonToLua(source.library.config)]])));
+    const { functions, tables } = source.library;
+    this.#addFunctions(functions);
     for (const [name, members] of tables) {
       lua.lua_createtable(L, 0, members.size);
       this.#addFunctions(members);
@@ -196,10 +196,4 @@ class FengariActivation implements Activation {
     state.returnCoroutine(this.#co);
     return undefined;
   }
-}
-
-function tableOf(entries: readonly (readonly [string, LuaValue])[]): LuaTable {
-  const table = new LuaTable();
-  for (const [key, value] of entries) table.set(key, value);
-  return table;
 }

@@ -3,7 +3,17 @@
 import { LuaError } from '../vm/errors.ts';
 import { formatNumber, parseInBase, parseNumber } from '../vm/numbers.ts';
 import { ENTRY_SIZE, LuaTable } from '../vm/table.ts';
-import { HostObject, LuaFunction, type LuaValue, NONE, PROXY_KIND, type Results, typeOf } from '../vm/values.ts';
+import {
+  HostObject,
+  LuaFunction,
+  type LuaValue,
+  listOf,
+  NONE,
+  PROXY_KIND,
+  type Results,
+  truthy,
+  typeOf,
+} from '../vm/values.ts';
 import type { Vm } from '../vm/vm.ts';
 import { type Library, library, native } from './library.ts';
 
@@ -11,8 +21,6 @@ import { type Library, library, native } from './library.ts';
 const MAX_UNPACK = 7997;
 
 export function createBase(vm: Vm): Library {
-  const all = (results: Results): LuaValue[] => (Array.isArray(results) ? results : [results]);
-
   const next = native((...args) => {
     const table = vm.table(args, 0);
     const cursor = table.cursorOf(args[1]);
@@ -30,7 +38,7 @@ export function createBase(vm: Vm): Library {
     next,
     assert(...args) {
       const value = vm.any(args, 0);
-      if (value !== undefined && value !== false) return args;
+      if (truthy(value)) return args;
       // LuaJIT puts the place before a text, as `error` does.
       if (args.length === 1) throw vm.nativeError('assertion failed!');
       if (typeof args[1] === 'string') throw vm.nativeError(args[1]);
@@ -78,12 +86,12 @@ export function createBase(vm: Vm): Library {
       const value = vm.any(args, 0);
       if (value instanceof HostObject && value.kind.pairs !== undefined) return value.kind.pairs.s(value);
       const handler = vm.metamethod(value, '__pairs');
-      if (handler !== undefined) return all(vm.callFromNative(handler, [value])).slice(0, 3);
+      if (handler !== undefined) return listOf(vm.callFromNative(handler, [value])).slice(0, 3);
       return [next, vm.table(args, 0), undefined];
     },
     ipairs(...args) {
       const handler = vm.metamethod(args[0], '__ipairs');
-      if (handler !== undefined) return all(vm.callFromNative(handler, [args[0]])).slice(0, 3);
+      if (handler !== undefined) return listOf(vm.callFromNative(handler, [args[0]])).slice(0, 3);
       return [ipairsStep, vm.table(args, 0), 0];
     },
     select(...args) {
@@ -133,7 +141,7 @@ export function createBase(vm: Vm): Library {
         vm.any(args, 0);
         const { depth } = vm.meter;
         try {
-          return [true, ...all(vm.callFromNative(args[0], args.slice(1)))];
+          return [true, ...listOf(vm.callFromNative(args[0], args.slice(1)))];
         } catch (error) {
           const { value } = vm.caught(error);
           vm.meter.depth = depth;
@@ -144,7 +152,7 @@ export function createBase(vm: Vm): Library {
         vm.any(args, 0);
         const { depth } = vm.meter;
         try {
-          return [true, ...all(yield* vm.callFromNativeWaiting(args[0], args.slice(1)))];
+          return [true, ...listOf(yield* vm.callFromNativeWaiting(args[0], args.slice(1)))];
         } catch (error) {
           const { value } = vm.caught(error);
           vm.meter.depth = depth;
@@ -156,7 +164,7 @@ export function createBase(vm: Vm): Library {
       (...args) => {
         const { depth } = vm.meter;
         try {
-          return [true, ...all(vm.callFromNative(args[0], args.slice(2)))];
+          return [true, ...listOf(vm.callFromNative(args[0], args.slice(2)))];
         } catch (error) {
           return handle(vm, error, args[1], depth);
         }
@@ -164,7 +172,7 @@ export function createBase(vm: Vm): Library {
       function* xpcall(...args) {
         const { depth } = vm.meter;
         try {
-          return [true, ...all(yield* vm.callFromNativeWaiting(args[0], args.slice(2)))];
+          return [true, ...listOf(yield* vm.callFromNativeWaiting(args[0], args.slice(2)))];
         } catch (error) {
           return handle(vm, error, args[1], depth);
         }
@@ -192,7 +200,7 @@ function handle(vm: Vm, error: unknown, handler: LuaValue, depth: number): Resul
   vm.meter.depth = depth;
   try {
     const results = vm.callFromNative(handler, [value]);
-    return [false, ...(Array.isArray(results) ? results : [results])];
+    return [false, ...listOf(results)];
   } catch (second) {
     return [false, vm.caught(second).value];
   }

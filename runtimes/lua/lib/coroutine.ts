@@ -1,7 +1,7 @@
 /** Coroutines: generators of JavaScript. What waits for the stream in one waits in the hook as a whole. Source: Lua 5.1 reference manual, section 5.2. */
 import { LuaError } from '../vm/errors.ts';
 import { MAX_DEPTH, NATIVE_DEPTH } from '../vm/meter.ts';
-import { LuaCoroutine, type LuaFunction, type LuaValue, type Results } from '../vm/values.ts';
+import { LuaCoroutine, type LuaFunction, type LuaValue, listOf, type Results } from '../vm/values.ts';
 import type { Vm } from '../vm/vm.ts';
 import { type Library, library, native } from './library.ts';
 
@@ -58,7 +58,7 @@ export function createCoroutines(vm: Vm): Library {
   function finish(co: LuaCoroutine, step: Step): LuaValue[] {
     if (step.done === true) {
       co.status = 'dead';
-      return Array.isArray(step.value) ? step.value : [step.value];
+      return listOf(step.value);
     }
     co.status = 'suspended';
     return (step.value as Yielded).values;

@@ -1,7 +1,7 @@
 /** Functions of tables. Sources: Lua 5.1 reference manual, section 5.5; LuaJIT (`pack`, `unpack`, `move`). */
 import { formatNumber } from '../vm/numbers.ts';
 import { ENTRY_SIZE, LuaTable, TABLE_SIZE } from '../vm/table.ts';
-import { type LuaValue, NONE, typeOf } from '../vm/values.ts';
+import { type LuaValue, NONE, truthy, typeOf } from '../vm/values.ts';
 import type { Vm } from '../vm/vm.ts';
 import { unpack } from './base.ts';
 import { type Library, library } from './library.ts';
@@ -118,10 +118,6 @@ export function createTable(vm: Vm, less: Less): Library {
       return target;
     },
   });
-}
-
-function truthy(value: LuaValue): boolean {
-  return value !== undefined && value !== false;
 }
 
 /** Merge sort: bounded by n log n whatever the comparison says, and the comparison is never asked of values that are not there. */

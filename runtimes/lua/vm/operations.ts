@@ -2,7 +2,7 @@
 import type { LuaError } from './errors.ts';
 import { formatNumber, parseNumber } from './numbers.ts';
 import { ENTRY_SIZE, LuaTable, TABLE_SIZE } from './table.ts';
-import { HostObject, LuaFunction, type LuaValue, type Results, TailCall, typeOf } from './values.ts';
+import { HostObject, LuaFunction, type LuaValue, listOf, type Results, TailCall, truthy, typeOf } from './values.ts';
 import type { Vm } from './vm.ts';
 
 /** `__index` chains longer than this are loops. */
@@ -135,7 +135,7 @@ export function createOperations(vm: Vm) {
 
   function all(results: Results): LuaValue[] {
     if (results instanceof TailCall) results = finish(results);
-    return Array.isArray(results) ? results : [results];
+    return listOf(results);
   }
 
   /** A waiting function, called where nothing can wait. */
@@ -313,8 +313,4 @@ function createComparison(vm: Vm, invoke: Invoke) {
   }
 
   return { equal, less, lessOrEqual };
-}
-
-function truthy(value: LuaValue): boolean {
-  return value !== undefined && value !== false;
 }

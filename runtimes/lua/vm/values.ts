@@ -12,6 +12,16 @@ export type Results = LuaValue | LuaValue[];
 export const NONE: LuaValue[] = [];
 Object.freeze(NONE);
 
+/** The values of results, as an array that may be shared. */
+export function listOf(results: Results): LuaValue[] {
+  return Array.isArray(results) ? results : [results];
+}
+
+/** Everything but nil and false. */
+export function truthy(value: LuaValue): boolean {
+  return value !== undefined && value !== false;
+}
+
 export type NativeFunction = (...args: LuaValue[]) => Results;
 /** A function that can wait in the middle: it yields what it waits for and goes on with what comes back. */
 export type WaitingFunction = (...args: LuaValue[]) => Generator<unknown, Results, Results>;

@@ -138,3 +138,13 @@ test('globals that are replaced again and again are no growth, and upvalues coun
 function names(prefix: string, count: number): string {
   return Array.from({ length: count }, (_, i) => prefix + i).join(', ');
 }
+
+test('a script that fails while it is loaded leaves no timer behind', async () => {
+  const lines: string[] = [];
+  const failing = scriptSource('weir.timer(1, function() print("late") end) error("at load")', lines);
+  expect(() => engine.load(failing)).toThrow(/at load/);
+  const other = engine.load(scriptSource('weir.timer(20, function() print("on time") end)', lines));
+  await expect.poll(() => lines).toContain('on time');
+  expect(lines).toEqual(['on time']);
+  other.close();
+});

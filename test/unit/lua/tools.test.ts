@@ -20,10 +20,10 @@ test.each(Object.entries(kinds))('%s has the methods that are described, and no 
 });
 
 test('the library has the members that are described, and no others', () => {
-  const { functions, waiting, tables } = createWeirLibrary({ spec: { config: null }, options: {} } as never);
+  const { functions, tables } = createWeirLibrary({ spec: { config: null }, options: {} } as never);
   const nested = [...tables].flatMap(([table, members]) => [...members.keys()].map((name) => `${table}.${name}`));
   const described = librarySignatures().map(({ name }) => name);
-  expect(described.sort()).toEqual([...functions.keys(), ...waiting.keys(), ...nested, 'timer'].sort());
+  expect(described.sort()).toEqual([...functions.keys(), ...nested, 'timer'].sort());
 });
 
 test('the annotations are Lua, with a class for every kind', () => {
