@@ -4,8 +4,15 @@ import { createAssemblyScriptRuntime } from './assemblyscript/index.ts';
 import { createLuaRuntime } from './lua/index.ts';
 import { createModuleRuntime } from './module/index.ts';
 import { createNativeRuntime } from './native/index.ts';
+import { createProxyWasmRuntime } from './proxy-wasm/index.ts';
 
 /** New runtimes for one data plane. */
 export function createRuntimes(): FilterRuntime[] {
-  return [createNativeRuntime(), createModuleRuntime(), createLuaRuntime(), createAssemblyScriptRuntime()];
+  return [
+    createNativeRuntime(),
+    createModuleRuntime(),
+    createLuaRuntime(),
+    createAssemblyScriptRuntime(),
+    createProxyWasmRuntime(),
+  ];
 }

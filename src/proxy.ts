@@ -53,7 +53,7 @@ export class DataPlane {
   #store: SharedStore | undefined;
   readonly #listeners = new Map<string, Listener>();
   readonly #filterIds = new Map<string, number>();
-  readonly #streamIds = { next: 1 };
+  readonly #ids = { stream: 1, connection: 1 };
   #clusters: ClusterSet = new Map();
   #draining: Promise<void> | undefined;
 
@@ -100,6 +100,8 @@ export class DataPlane {
       metrics: this.metrics,
       mark: this.#mark,
       store: this.#storeOf(config.shared_memory),
+      clusters,
+      wheel: this.#wheel,
       idOf: (listener: string, filter: string) => this.#idOf(`${listener}/${filter}`),
     };
     for (const [i, listener] of config.listeners.entries()) {
@@ -143,7 +145,7 @@ export class DataPlane {
       for (const snapshot of prepared.snapshots) {
         const key = listenerKey(snapshot);
         if (this.#listeners.has(key)) continue;
-        const listener = new Listener(snapshot, this.#wheel, this.#logger, this.metrics, this.#streamIds);
+        const listener = new Listener(snapshot, this.#wheel, this.#logger, this.metrics, this.#ids);
         await listener.listen(this.#shared);
         opened.push(listener);
       }

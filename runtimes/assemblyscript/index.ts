@@ -10,8 +10,9 @@ import {
   type StreamFilter,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
+import { exportNames } from '../shared/wasm/binary.ts';
+import { addBudgets } from '../shared/wasm/budget.ts';
 import { Guest, type GuestStream } from './guest.ts';
-import { limitMemory } from './memory-limit.ts';
 
 const HOOKS = [
   'onRequestHeaders',
@@ -30,23 +31,19 @@ const STATUSES = [
   FilterStatus.RematchRoute,
   FilterStatus.RechooseEndpoint,
 ] as const;
+const DEFAULT_MEMORY = 64 * 1024 * 1024;
 /** What the loader needs, and only `asc --exportRuntime` exports. */
 const RUNTIME_EXPORTS = ['__new', '__pin', '__unpin', '__rtti_base', 'memory'];
 
 export function createAssemblyScriptRuntime(): FilterRuntime {
   return {
     name: 'assemblyscript',
-    sniff: ({ path, bytes }) => path.endsWith('.wasm') && exportsOf(bytes).includes('__rtti_base'),
+    sniff: ({ path, bytes }) =>
+      path.endsWith('.wasm') &&
+      exportNames(bytes).includes('__rtti_base') &&
+      !exportNames(bytes).some((name) => name.startsWith('proxy_abi_version_')),
     load,
   };
-}
-
-function exportsOf(bytes: Uint8Array): string[] {
-  try {
-    return WebAssembly.Module.exports(new WebAssembly.Module(Uint8Array.from(bytes))).map(({ name }) => name);
-  } catch {
-    return [];
-  }
 }
 
 function load(spec: FilterSpec): StreamFilterFactory {
@@ -69,8 +66,9 @@ function load(spec: FilterSpec): StreamFilterFactory {
 function compile(spec: FilterSpec): WebAssembly.Module {
   try {
     const bytes = readFileSync(spec.file as string);
-    new WebAssembly.Module(bytes);
-    return new WebAssembly.Module(limitMemory(bytes, spec.limits.memory));
+    return new WebAssembly.Module(
+      addBudgets(bytes, { memory: spec.limits.memory ?? DEFAULT_MEMORY, start: 2 ** 31 - 1 }).bytes,
+    );
   } catch (error) {
     throw new FilterConfigError(`${spec.use} can't be used: ${error instanceof Error ? error.message : error}`);
   }

@@ -1,7 +1,17 @@
 /** What a script needs of the engine that runs it; there are two: compiled (Lua 5.1, as LuaJIT) and fengari (Lua 5.3). */
-import type { FilterLimits, Json, Log } from '../../src/abi/index.ts';
+import type { Json, Log } from '../../src/abi/index.ts';
 import type { HostFunction, Wait } from './api/kind.ts';
 import type { HostObject, Results } from './vm/values.ts';
+
+/** The budgets of a script. */
+export interface ScriptLimits {
+  /** Instructions of a hook. */
+  readonly instructions: number;
+  /** Bytes of what a run adds and the globals hold. */
+  readonly memory: number;
+  /** Milliseconds of a hook, waiting included. */
+  readonly time: number;
+}
 
 /** A line of a script that was running when it failed. */
 export interface TraceLine {
@@ -64,7 +74,7 @@ export interface ScriptState {
 export interface ScriptSource {
   /** One character per byte. */
   text: string;
-  limits: FilterLimits;
+  limits: ScriptLimits;
   log: Log;
   /** The global `weir`. */
   library: WeirLibrary;

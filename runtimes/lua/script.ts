@@ -34,6 +34,9 @@ export interface ScriptContext {
   routes: RouteScripts;
 }
 
+const DEFAULT_INSTRUCTIONS = 1_000_000;
+const DEFAULT_MEMORY = 16 * 1024 * 1024;
+
 export class LuaScript {
   readonly name: string;
   readonly api: Kinds;
@@ -123,7 +126,11 @@ export class LuaScript {
     try {
       return this.#engine.load({
         text: Buffer.from(bytes).toString('latin1'),
-        limits: spec.limits,
+        limits: {
+          instructions: spec.limits.instructions ?? DEFAULT_INSTRUCTIONS,
+          memory: spec.limits.memory ?? DEFAULT_MEMORY,
+          time: spec.limits.time,
+        },
         log: host.log,
         library: createWeirLibrary(this.#context),
         findModule: (name) => findModule(name, options.modules, host),

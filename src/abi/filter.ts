@@ -1,6 +1,6 @@
 /** The doorway for everything that extends Weir: filters, their factories and the runtimes that load them. */
 import type { HeaderMap } from './headers.ts';
-import type { Json, Log, Stream, StreamInfo } from './stream.ts';
+import type { CallRequest, CallResponse, Json, Log, Stream, StreamInfo } from './stream.ts';
 
 /**
  * What a hook says of the stream. A hook that returns nothing says `Continue`. The values are their own names, so that a
@@ -56,12 +56,21 @@ export interface StreamFilter {
 /** When the request hooks run. Default: `after-route`, so that per-route settings hold from the first hook on. */
 export type FilterPhase = 'before-route' | 'after-route' | 'after-choose-endpoint';
 
+/** What becomes of a request when a filter fails. */
+export interface FailurePolicy {
+  readonly onError?: 'fail_closed' | 'fail_open';
+  readonly status?: number;
+  readonly body?: string;
+}
+
 /** Made once per config entry per listener (and worker), never shared between entries. */
 export interface StreamFilterFactory {
   /** The phase unless the configuration names one. */
   readonly phase?: FilterPhase;
   /** Match the route again after this filter when it changed a header (Envoy's `clear_route_cache`). */
   readonly clearsRouteCache?: boolean;
+  /** What becomes of a request when the filter fails, where the configuration does not say it. Default: closed, with 500 and a line of text. */
+  readonly failure?: FailurePolicy;
   /** Keys that a route's or virtual host's settings for this filter may have besides `disabled` and `config`. */
   readonly routeOptions?: readonly string[];
   /** Called at the start of a stream. A filter that keeps no state may be one object for all streams. */
@@ -118,6 +127,33 @@ export interface SharedData {
   compareAndSet(key: string, version: number, value: string, ttl?: number): boolean;
 }
 
+/** A gRPC method to call. Source: gRPC over HTTP/2. */
+export interface GrpcRequest {
+  /** Full name, e.g. `helloworld.Greeter`. */
+  service: string;
+  method: string;
+  metadata: HeaderMap;
+  /** Milliseconds until the call is given up; none by default. */
+  timeout?: number | undefined;
+}
+
+/** What comes back, in this order; messages are the bytes of their protobuf encoding, usually. */
+export interface GrpcHandler {
+  onInitialMetadata(metadata: HeaderMap): void;
+  onMessage(message: Uint8Array): void;
+  onTrailingMetadata(metadata: HeaderMap): void;
+  /** Always, as the last one: gRPC's status code and message; 14 (unavailable) when the network failed. */
+  onClose(code: number, message: string): void;
+}
+
+export interface GrpcStream {
+  send(message: Uint8Array, end: boolean): void;
+  /** No message follows. */
+  end(): void;
+  /** Ends both sides; nothing of the handler is called any more. */
+  cancel(): void;
+}
+
 /** What a factory gets of Weir: its name, its log, its metrics and what workers share. */
 export interface FilterHost {
   /** The entry's `name:`, by default the last part of its `use:`. */
@@ -130,16 +166,26 @@ export interface FilterHost {
   histogram(name: string): Histogram;
   /** The data that workers share under that name. */
   shared(name: string): SharedData;
+  /**
+   * Sends a request through a cluster, outside of any stream. As `Stream.call`, but the stream's end does not end it.
+   * @throws ExtensionError (`contract`) when the cluster is unknown or a pseudo-header is missing.
+   */
+  call(cluster: string, request: CallRequest): Promise<CallResponse>;
+  /**
+   * Opens a gRPC stream through a cluster (HTTP/2 without TLS). Nothing of the handler is called before this returns.
+   * @throws ExtensionError (`contract`) when the cluster is unknown.
+   */
+  grpc(cluster: string, request: GrpcRequest, handler: GrpcHandler): GrpcStream;
   /** Makes a change of this file reload the configuration, as a change of the script itself does. */
   watch(file: string): void;
 }
 
 /** Per-hook and per-stream limits of one entry. */
 export interface FilterLimits {
-  /** Instructions of a hook; default 1,000,000. Runtimes that count them: lua. */
-  readonly instructions: number;
-  /** Bytes: of a module's memory, of what a Lua script's run adds and its globals hold. Default 16 MiB. Runtimes: lua, assemblyscript. */
-  readonly memory: number;
+  /** Instructions of a hook. Default: 1,000,000 in Lua, 20,000,000 in WebAssembly. */
+  readonly instructions: number | undefined;
+  /** Bytes: of a module's memory, or of what a Lua script's run adds and its globals hold. Default: 16 MiB in Lua, 64 MiB in WebAssembly. */
+  readonly memory: number | undefined;
   /** Milliseconds that one `Stop`, or one promise, may hold a stream. Default 5,000. */
   readonly time: number;
 }

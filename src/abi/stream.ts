@@ -6,6 +6,8 @@ export interface StreamInfo {
   /** Unique in this process, counting from 1. */
   readonly id: number;
   readonly listener: string;
+  /** Of the client's connection, unique in this process, counting from 1. */
+  readonly connectionId: number;
   /** `HTTP/1.1` or `HTTP/1.0`. */
   readonly protocol: string;
   /** `ip:port` of the peer. */
@@ -21,6 +23,8 @@ export interface StreamInfo {
   readonly cluster: string;
   /** `address:port` of the chosen endpoint. */
   readonly endpoint: string;
+  /** `ip:port` of this side of the connection to the endpoint; empty until there is one. */
+  readonly upstreamLocalAddress: string;
   /** The status sent downstream; 0 until then. */
   readonly responseCode: number;
   /** Why the response is what it is, e.g. `via_upstream`, `route_not_found` (Envoy: `%RESPONSE_CODE_DETAILS%`). */
@@ -44,8 +48,12 @@ export interface DynamicMetadata {
   set(namespace: string, key: string, value: Json): void;
 }
 
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'critical';
+
 /** Log lines carry the filter's name and the stream's id. */
 export interface Log {
+  /** Whether a message of that level is written. */
+  isEnabled(level: LogLevel): boolean;
   trace(message: string): void;
   debug(message: string): void;
   info(message: string): void;
@@ -96,9 +104,9 @@ export interface Stream {
   readonly log: Log;
 
   /**
-   * Puts `body` in the place of the whole request body that this filter holds, while it holds the headers too;
-   * `content-length` follows. Also gives a body to a request that had none.
-   * @throws ExtensionError (`contract`) when the headers have gone on already.
+   * Puts `body` in the place of the whole request body that this filter holds, the piece of the running body hook included.
+   * While it holds the headers too, `content-length` follows, and a request that had no body gets one.
+   * @throws ExtensionError (`contract`) when it holds neither headers nor a body.
    */
   setRequestBody(body: Uint8Array): void;
   /** The same on the response side. */
@@ -110,7 +118,8 @@ export interface Stream {
   /**
    * Answers with a *local reply*: no request hook runs any more, the response filters do. On the response side, while the
    * response's headers are still held, it takes the place of the upstream's response for the filters that follow.
-   * `content-length` is set from the body; `content-type` is `text/plain` unless given.
+   * `content-length` is set from the body; `content-type` is `text/plain` unless given. A gRPC request gets status 200 and
+   * `grpc-status`: the given one, or the one that stands for the HTTP status; the body becomes `grpc-message`.
    * @throws ExtensionError (`contract`) when the response has started.
    */
   respond(
@@ -118,6 +127,7 @@ export interface Stream {
     headers?: Iterable<readonly [string, string]>,
     body?: Uint8Array | string,
     details?: string,
+    grpcStatus?: number,
   ): void;
   /** Matches the route again before the next filter runs. Without effect once the request has gone on to the upstream. */
   clearRouteCache(): void;

@@ -5,6 +5,7 @@ import type { ClusterConfig } from '../config/schema.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { TimerWheel } from '../timers.ts';
 import { Endpoint } from './endpoint.ts';
+import { closeGrpc } from './grpc.ts';
 import { createLoadBalancer, type LoadBalancer } from './load-balancer.ts';
 
 export class Cluster {
@@ -57,7 +58,10 @@ export class Cluster {
   }
 
   close(): void {
-    for (const endpoint of this.endpoints) endpoint.pool.close();
+    for (const endpoint of this.endpoints) {
+      endpoint.pool.close();
+      closeGrpc(endpoint);
+    }
   }
 }
 

@@ -87,6 +87,12 @@ export class UpstreamConnection implements MessageSink, TimerTarget {
     return this.#responseStarted;
   }
 
+  /** `ip:port` of this end. */
+  get localAddress(): string {
+    const { localAddress = '', localPort = 0 } = this.#socket;
+    return localAddress.includes(':') ? `[${localAddress}]:${localPort}` : `${localAddress}:${localPort}`;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

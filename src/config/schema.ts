@@ -108,12 +108,12 @@ const filter = z
     name: z.string().optional(),
     source: z.string().optional(),
     config: json.optional(),
-    on_error: z.enum(['fail_closed', 'fail_open']).default('fail_closed'),
-    error_status: z.int().min(400).max(599).default(500),
+    on_error: z.enum(['fail_closed', 'fail_open']).optional().describe('default: fail_closed'),
+    error_status: z.int().min(400).max(599).optional().describe('default: 500; of a Proxy-Wasm module 503'),
     limits: z
       .strictObject({
-        instructions: count(1).default(1_000_000),
-        memory: size().default(16 * 1024 * 1024),
+        instructions: count(1).optional().describe('of a hook; default: 1,000,000 in Lua, 20,000,000 in WebAssembly'),
+        memory: size().optional().describe('default: 16 MiB in Lua, 64 MiB in WebAssembly'),
         time: duration().default(5000),
       })
       .prefault({}),

@@ -23,6 +23,8 @@ export interface LoadedFilter {
 /** The key of an entry that a failure is about, when it is not `config`. */
 type Blamed = 'use' | 'runtime' | 'source';
 
+const NO_LIMITS = { instructions: undefined, memory: undefined };
+
 export class FilterAdapter {
   readonly #runtimes: readonly FilterRuntime[];
   readonly #named = new Map<string, Promise<FilterRuntime>>();
@@ -60,7 +62,7 @@ export class FilterAdapter {
       source: config.source,
       config: (config.config ?? null) as Json,
       options,
-      limits: config.limits,
+      limits: { ...NO_LIMITS, ...config.limits },
       directory,
     };
     return { factory: await runtime.load(spec, host), runtime: runtime.name };

@@ -3,13 +3,10 @@ import { FilterConfigError } from '../abi/index.ts';
 import { filterName } from '../config/check.ts';
 import type { FilterConfig, ListenerConfig } from '../config/schema.ts';
 import { messageOf } from '../errors.ts';
-import type { Logger } from '../observability/logger.ts';
-import type { Metrics } from '../observability/metrics.ts';
 import type { Route } from '../routing/route.ts';
-import type { SharedStore } from '../shared-data.ts';
 import { type FilterAdapter, unknownKey } from './adapter.ts';
 import { FilterEntry } from './filter-entry.ts';
-import { EntryHost } from './filter-host.ts';
+import { EntryHost, type HostContext } from './filter-host.ts';
 
 const PHASES = ['before-route', 'after-route', 'after-choose-endpoint'] as const;
 
@@ -30,14 +27,10 @@ export class FilterLoadError extends Error {
 }
 
 /** What making a chain needs of its data plane. */
-export interface ChainContext {
+export interface ChainContext extends HostContext {
   adapter: FilterAdapter;
-  logger: Logger;
-  metrics: Metrics;
   /** One number: the entry whose hook runs now, or 0. The watchdog reads it when a worker is stuck. */
   mark: Int32Array;
-  /** What workers share. */
-  store: SharedStore;
   /** A number for a filter's mark, which stays the same over reloads. */
   idOf(listener: string, filter: string): number;
 }
@@ -77,7 +70,7 @@ export class FilterChain {
     try {
       for (const [i, config] of listener.filters.entries()) {
         const name = filterName(config);
-        const host = new EntryHost(name, listener.name, logger, metrics, files, context.store);
+        const host = new EntryHost(name, listener.name, context, files);
         const { factory, runtime } = await loadEntry(config, ['filters', i], directory, adapter, host);
         const id = context.idOf(listener.name, name);
         try {

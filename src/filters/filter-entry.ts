@@ -20,6 +20,7 @@ export class FilterEntry {
   readonly phase: FilterPhase;
   readonly failOpen: boolean;
   readonly errorStatus: number;
+  readonly errorBody: string;
   /** Milliseconds that a `Stop` or a promise may hold a stream. */
   readonly timeLimit: number;
   readonly matches: RequestMatcher | undefined;
@@ -48,8 +49,10 @@ export class FilterEntry {
     this.runtime = runtime;
     this.factory = factory;
     this.phase = config.phase ?? factory.phase ?? 'after-route';
-    this.failOpen = config.on_error === 'fail_open';
-    this.errorStatus = config.error_status;
+    const { failure } = factory;
+    this.failOpen = (config.on_error ?? failure?.onError) === 'fail_open';
+    this.errorStatus = config.error_status ?? failure?.status ?? 500;
+    this.errorBody = failure?.body ?? 'a filter failed\n';
     this.timeLimit = config.limits.time;
     this.matches = config.match === undefined ? undefined : compileMatch(config.match);
     this.logger = logger;

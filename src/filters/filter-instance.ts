@@ -58,16 +58,22 @@ export class Held {
 
   /** All that is kept, in one piece. */
   bytes(): Uint8Array {
-    if (this.#chunks.length > 1) {
-      const whole = new Uint8Array(this.size);
-      let at = 0;
-      for (const chunk of this.#chunks) {
-        whole.set(chunk, at);
-        at += chunk.length;
-      }
-      this.#chunks = [whole];
-    }
+    if (this.#chunks.length > 1) this.#chunks = [join(this.#chunks, this.size)];
     return this.#chunks[0] ?? NOTHING;
+  }
+
+  /** The pieces that the hook has not seen, as one. */
+  takeUnseen(): { chunk: Uint8Array; end: boolean } | undefined {
+    const { unseen } = this;
+    if (unseen.length < 2) return unseen[0];
+    const size = unseen.reduce((sum, { chunk }) => sum + chunk.length, 0);
+    return {
+      chunk: join(
+        unseen.map(({ chunk }) => chunk),
+        size,
+      ),
+      end: unseen.at(-1)?.end === true,
+    };
   }
 
   /** Forgets the last `length` bytes. */
@@ -76,6 +82,16 @@ export class Held {
     this.#chunks = rest.length > 0 ? [rest] : [];
     this.size = rest.length;
   }
+}
+
+function join(chunks: readonly Uint8Array[], size: number): Uint8Array {
+  const whole = new Uint8Array(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }
 
 export class FilterInstance implements Stream, TimerTarget {
@@ -169,6 +185,7 @@ export class FilterInstance implements Stream, TimerTarget {
     headers: Iterable<readonly [string, string]> = [],
     body: Uint8Array | string = '',
     details = `filter_${this.entry.name}`,
+    grpcStatus?: number,
   ): void {
     if (!Number.isInteger(status) || status < 200 || status > 599) {
       throw new ExtensionError('contract', `respond: the status must be between 200 and 599, not ${status}`);
@@ -177,7 +194,7 @@ export class FilterInstance implements Stream, TimerTarget {
       throw new ExtensionError('contract', 'respond: the response has started already');
     }
     this.entry.replies.add();
-    this.filters.reply({ status, headers: [...headers], body, details }, this);
+    this.filters.reply({ status, headers: [...headers], body, details, grpcStatus }, this);
   }
 
   clearRouteCache(): void {
@@ -243,8 +260,8 @@ export class FilterInstance implements Stream, TimerTarget {
 
   #setBody(held: Held | undefined, side: Side, body: Uint8Array): void {
     const target = held ?? side.holdForBody(this);
-    if (target === undefined || !target.headers) {
-      throw new ExtensionError('contract', 'the body can only be set while the headers are held');
+    if (target === undefined) {
+      throw new ExtensionError('contract', 'the body can only be set while headers or a body are held');
     }
     target.replace(body);
   }

@@ -10,6 +10,8 @@ export interface LocalReply {
   status: number;
   headers: Iterable<readonly [string, string]>;
   body: Uint8Array | string;
+  /** For gRPC requests; by default the one that stands for `status`. */
+  grpcStatus?: number | undefined;
   /** Why, for the access log. */
   details: string;
   /** The failure behind it, when there is one; its flag goes to the access log. */
@@ -49,8 +51,8 @@ export interface StreamOwner {
   sendResponseHeaders(headers: HeaderMap, end: boolean): void;
   sendResponseBody(chunk: Uint8Array, end: boolean): void;
   sendResponseTrailers(trailers: HeaderMap): void;
-  /** Gives up the upstream's part and makes `headers` the response's. */
-  beginLocalReply(reply: LocalReply): HeaderMap;
+  /** Gives up the upstream's part and makes the reply's headers the response's. */
+  beginLocalReply(reply: LocalReply): { headers: HeaderMap; body: Uint8Array };
   /** Whether the response's head is on its way to the client. */
   readonly responseStarted: boolean;
   /** Ends the stream without an answer. */

@@ -18,8 +18,10 @@ export class Side {
   #end = false;
   /** The piece that a body hook is looking at. */
   #chunk: Uint8Array = NOTHING;
-  /** The filter whose headers hook runs. */
+  #chunkEnds = false;
+  /** The filter whose headers hook runs, and whose body hook. */
   #inHeaders: FilterInstance | undefined;
+  #inBody: FilterInstance | undefined;
   #rounds = 0;
   /** Counts restarts: what a filter of an earlier run still wants is ignored. */
   #run = 0;
@@ -77,9 +79,12 @@ export class Side {
         }
       } else if (!hooked) continue;
       this.#chunk = piece;
+      this.#chunkEnds = end;
+      this.#inBody = instance;
       const result = filters.invoke(instance, this.#isRequest ? Hook.RequestBody : Hook.ResponseBody, piece, end);
+      this.#inBody = undefined;
       if (result === INTERRUPTED) return;
-      const next = this.#afterBody(instance, j, result, piece, end);
+      const next = this.#afterBody(instance, j, result, piece, end, held);
       if (next === undefined) return;
       piece = next;
     }
@@ -129,10 +134,13 @@ export class Side {
     return this.#heldBy(instance)?.bytes() ?? (this.#filters.isIn(instance) ? this.#chunk : NOTHING);
   }
 
-  /** A hold for a filter whose running headers hook sets a body. */
+  /** A hold for a filter whose running headers or body hook sets a body. */
   holdForBody(instance: FilterInstance): Held | undefined {
-    if (this.#inHeaders !== instance) return undefined;
-    return this.#hold(instance, 'buffer', true);
+    if (this.#inHeaders === instance) return this.#hold(instance, 'buffer', true);
+    if (this.#inBody !== instance) return undefined;
+    const held = this.#hold(instance, 'buffer', false);
+    held.ended = this.#chunkEnds;
+    return held;
   }
 
   #runHeaders(position: number): void {
@@ -219,6 +227,7 @@ export class Side {
     result: unknown,
     chunk: Uint8Array,
     end: boolean,
+    before: Held | undefined,
   ): Uint8Array | undefined {
     const held = this.#heldBy(instance);
     if (result === undefined || result === FilterStatus.Continue) {
@@ -234,13 +243,13 @@ export class Side {
     }
     if (isPromise(result)) {
       this.#await(instance, result, (value) => {
-        const next = this.#afterBody(instance, j, value, chunk, end);
+        const next = this.#afterBody(instance, j, value, chunk, end, before);
         if (next !== undefined) this.data(next, end, j + 1);
       });
       return undefined;
     }
     if (result === FilterStatus.StopNoBuffer) {
-      if (held !== undefined) held.dropLast(chunk.length);
+      if (before !== undefined) before.dropLast(chunk.length);
       if (!end) return undefined;
       this.#hold(instance, 'buffer', false).ended = true;
     } else if (result === FilterStatus.StopAndBuffer || result === FilterStatus.Stop) {
@@ -289,7 +298,8 @@ export class Side {
     }
     const { trailers, unseenTrailers } = held;
     if (trailers !== undefined) steps.push(() => this.trailers(trailers, j + 1));
-    for (const { chunk, end } of held.unseen) steps.push(() => this.data(chunk, end, j));
+    const unseen = held.takeUnseen();
+    if (unseen !== undefined) steps.push(() => this.data(unseen.chunk, unseen.end, j));
     if (unseenTrailers !== undefined) steps.push(() => this.trailers(unseenTrailers, j));
     const run = this.#run;
     filters.runSteps(steps, () => !this.#dead && this.#run === run);

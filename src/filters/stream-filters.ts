@@ -232,6 +232,8 @@ export class StreamFilters {
     if (failure !== undefined) {
       this.#pendingReply = undefined;
       const side = hook <= Hook.RequestTrailers ? this.request : this.response;
+      // As for every answer within a request's body: what is left of it is not read.
+      if (hook === Hook.RequestBody && !entry.failOpen) this.owner.drainConnection();
       return this.fail(instance, toExtensionError(failure), side) ? undefined : INTERRUPTED;
     }
     return this.#interrupted() ? INTERRUPTED : result;
@@ -313,7 +315,7 @@ export class StreamFilters {
     const reply: LocalReply = {
       status: entry.errorStatus,
       headers: this.owner.debugErrors ? [['x-weir-error', errorHeader(entry.name, error)]] : [],
-      body: 'a filter failed\n',
+      body: entry.errorBody,
       details: `filter_failed_${entry.name}`,
       code: 'extension_failed',
     };
@@ -378,8 +380,7 @@ export class StreamFilters {
     this.#tasks.length = 0;
     this.request.stop();
     this.response.restart();
-    const headers = this.owner.beginLocalReply(reply);
-    const body = typeof reply.body === 'string' ? new TextEncoder().encode(reply.body) : reply.body;
+    const { headers, body } = this.owner.beginLocalReply(reply);
     const steps = [() => this.response.start(headers, body.length === 0, position)];
     if (body.length > 0) steps.push(() => this.response.data(body, true, position));
     this.runSteps(steps, () => true);

@@ -27,6 +27,7 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
   #remote: string | undefined;
   #remoteHost: string | undefined;
   #local: string | undefined;
+  readonly id: number;
   #pauses = 0;
   #waitsForStream = false;
   #waitsForDrain = false;
@@ -37,6 +38,7 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
   constructor(socket: Socket, context: HttpContext) {
     this.#socket = socket;
     this.#context = context;
+    this.id = context.nextConnectionId();
     const { config } = context.snapshot;
     const limits = {
       maxHeadSize: config.max_head_size,

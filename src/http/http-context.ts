@@ -98,5 +98,6 @@ export interface HttpContext {
   /** The snapshot for a new stream. */
   readonly snapshot: HttpSnapshot;
   nextStreamId(): number;
+  nextConnectionId(): number;
   connectionClosed(connection: { close(): void }): void;
 }

@@ -3,9 +3,9 @@
  * it is longer than others because every turn that a stream can take is here, in one place.
  */
 import type { CallRequest, CallResponse, HeaderMap as Headers, Json } from '../abi/index.ts';
-import { HeaderMap } from '../abi/index.ts';
 import { startCall } from '../clusters/call.ts';
 import type { Endpoint } from '../clusters/endpoint.ts';
+import type { UpstreamConnection } from '../clusters/upstream-connection.ts';
 import type { MessageHead, ProtocolError } from '../codec/head.ts';
 import { reasonPhrase, serializeHead } from '../codec/serializer.ts';
 import { type ErrorCode, errorKind, type WeirError } from '../errors.ts';
@@ -16,6 +16,7 @@ import type { Route } from '../routing/route.ts';
 import type { TimerWheel } from '../timers.ts';
 import type { DownstreamConnection } from './downstream-connection.ts';
 import type { HttpContext, HttpSnapshot } from './http-context.ts';
+import { addServerHeaders, localReplyMessage } from './local-reply.ts';
 import { FramingError, ResponseWriter } from './response-writer.ts';
 import { StreamMetadata, type StreamRecord } from './stream-record.ts';
 import { Tunnel, type TunnelObserver } from './tunnel.ts';
@@ -46,6 +47,7 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
   #keepAlive: boolean;
   #ended = false;
   #responsePauses = 0;
+  #isLocalReply = false;
   #clientSlow = false;
   #upstreamSlow = false;
   #deadline = Number.POSITIVE_INFINITY;
@@ -253,6 +255,7 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
 
   sendResponseHeaders(headers: Headers, end: boolean): void {
     if (this.#ended) return;
+    if (this.#isLocalReply) addServerHeaders(headers);
     const status = headers.get(':status') ?? '';
     this.info.responseCode = Number(status);
     try {
@@ -300,21 +303,16 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
     this.#end();
   }
 
-  beginLocalReply(reply: LocalReply): Headers {
+  beginLocalReply(reply: LocalReply): { headers: Headers; body: Uint8Array } {
     this.#upstream?.abort();
     this.#upstream = undefined;
     if (reply.code !== undefined) this.info.addFlag(errorKind(reply.code).flag);
     this.info.responseCodeDetails = reply.details;
-    const headers = new HeaderMap();
-    headers.append(':status', String(reply.status));
-    for (const [name, value] of reply.headers) headers.add(name, value);
-    if (reply.status !== 204 && reply.status !== 304) headers.set('content-length', String(byteLength(reply.body)));
-    if (reply.body.length > 0 && !headers.has('content-type')) headers.append('content-type', 'text/plain');
-    if (!headers.has('date')) headers.append('date', new Date().toUTCString());
-    if (!headers.has('server')) headers.append('server', 'weir');
-    this.responseHeaders = headers;
+    this.#isLocalReply = true;
+    const message = localReplyMessage(reply, this.requestHeaders);
+    this.responseHeaders = message.headers;
     this.#writer.reason = undefined;
-    return headers;
+    return message;
   }
 
   reset(code: ErrorCode): void {
@@ -374,6 +372,10 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
     this.#context.logger.write('debug', error.message, { stream: this.info.id, code: error.code });
     this.#upstream = undefined;
     this.#fail(error.code, `${UPSTREAM_MESSAGES[error.code] ?? 'the upstream failed'}\n`);
+  }
+
+  onUpstreamConnected(connection: UpstreamConnection): void {
+    this.info.upstreamConnection = connection;
   }
 
   onUpstreamWritable(): void {
@@ -476,7 +478,3 @@ const UPSTREAM_MESSAGES: Partial<Record<ErrorCode, string>> = {
   upstream_reset: 'the upstream closed the connection before it answered',
   upstream_protocol_error: 'the upstream sent a malformed response',
 };
-
-function byteLength(body: Uint8Array | string): number {
-  return typeof body === 'string' ? Buffer.byteLength(body) : body.length;
-}

@@ -3,6 +3,7 @@ import type { DynamicMetadata, Json, StreamInfo } from '../abi/index.ts';
 
 /** The addresses of a connection. */
 export interface ConnectionAddresses {
+  readonly id: number;
   /** `ip:port`. */
   readonly remote: string;
   readonly local: string;
@@ -22,6 +23,7 @@ export class StreamRecord implements StreamInfo {
   route = '';
   cluster = '';
   endpoint = '';
+  upstreamConnection: { readonly localAddress: string } | undefined = undefined;
   responseCode = 0;
   responseCodeDetails = '';
   responseFlags: readonly string[] = [];
@@ -37,6 +39,12 @@ export class StreamRecord implements StreamInfo {
 
   get duration(): number {
     return this.total < 0 ? performance.now() - this.started : this.total;
+  }
+  get connectionId(): number {
+    return this.#addresses.id;
+  }
+  get upstreamLocalAddress(): string {
+    return this.upstreamConnection?.localAddress ?? '';
   }
   get downstreamRemoteAddress(): string {
     return this.#addresses.remote;

@@ -23,6 +23,8 @@ export interface UpstreamObserver {
   onUpstreamFailed(error: WeirError): void;
   /** The upstream takes more of the request again. */
   onUpstreamWritable(): void;
+  /** The request goes out on that connection. */
+  onUpstreamConnected(connection: UpstreamConnection): void;
   /** Another endpoint was taken after a failed connection. */
   onEndpointChanged(endpoint: Endpoint): void;
 }
@@ -214,6 +216,7 @@ export class UpstreamRequest implements UpstreamHandler {
 
   #begin(connection: UpstreamConnection): void {
     this.#connection = connection;
+    this.#observer.onUpstreamConnected(connection);
     this.#started = performance.now();
     connection.begin(this, this.#method);
     if (this.#bodiless) {

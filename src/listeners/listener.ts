@@ -10,6 +10,12 @@ import type { TimerWheel } from '../timers.ts';
 
 const BACKLOG = 4096;
 
+/** The next numbers of a data plane. */
+export interface StreamIds {
+  stream: number;
+  connection: number;
+}
+
 export class Listener implements HttpContext {
   readonly name: string;
   readonly wheel: TimerWheel;
@@ -17,23 +23,17 @@ export class Listener implements HttpContext {
   readonly metrics: HttpMetrics;
   readonly #server: Server;
   readonly #connections = new Set<{ close(): void; abort(): void }>();
-  readonly #streamIds: { next: number };
+  readonly #ids: StreamIds;
   #snapshot: HttpSnapshot;
   #draining = false;
 
-  constructor(
-    snapshot: HttpSnapshot,
-    wheel: TimerWheel,
-    logger: Logger,
-    metrics: Metrics,
-    streamIds: { next: number },
-  ) {
+  constructor(snapshot: HttpSnapshot, wheel: TimerWheel, logger: Logger, metrics: Metrics, ids: StreamIds) {
     this.name = snapshot.config.name;
     this.#snapshot = snapshot;
     this.wheel = wheel;
     this.logger = logger;
     this.metrics = new HttpMetrics(metrics, this.name);
-    this.#streamIds = streamIds;
+    this.#ids = ids;
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
       this.#onConnection(socket),
     );
@@ -62,7 +62,11 @@ export class Listener implements HttpContext {
   }
 
   nextStreamId(): number {
-    return this.#streamIds.next++;
+    return this.#ids.stream++;
+  }
+
+  nextConnectionId(): number {
+    return this.#ids.connection++;
   }
 
   /**

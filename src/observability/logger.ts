@@ -1,8 +1,8 @@
 /** Weir's log: pino, as JSON lines or as text for people, to standard error. */
 import { pino } from 'pino';
-import type { Log } from '../abi/index.ts';
+import type { LogLevel as AbiLogLevel, Log } from '../abi/index.ts';
 
-export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'critical' | 'silent';
+export type LogLevel = AbiLogLevel | 'silent';
 export type LogFormat = 'text' | 'json';
 
 /** Fields that go with a line, e.g. `{ filter: 'auth.lua', stream: 12 }`. */
@@ -57,6 +57,9 @@ export class FieldLog implements Log {
     this.#fields = fields;
   }
 
+  isEnabled(level: AbiLogLevel): boolean {
+    return this.#logger.isEnabled(level);
+  }
   trace(message: string): void {
     if (this.#logger.isEnabled('trace')) this.#logger.write('trace', message, this.#fields);
   }

@@ -37,6 +37,8 @@ const entry = {
   info: {
     id: 7,
     listener: 'web',
+    connectionId: 1,
+    upstreamLocalAddress: '127.0.0.1:9',
     protocol: 'HTTP/1.1',
     downstreamRemoteAddress: '127.0.0.1:5',
     downstreamLocalAddress: '127.0.0.1:80',

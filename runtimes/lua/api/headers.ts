@@ -1,5 +1,6 @@
 /** The header map, and trailers. Source: Envoy, "Lua" HTTP filter, "Header object API"; shared observations of Envoy 1.40. */
 import type { HeaderMap } from '../../../src/abi/index.ts';
+import { isInlineHeader } from '../../shared/envoy-headers.ts';
 import type { ScriptStream } from '../script-stream.ts';
 import { ArgumentError, NativeError } from '../vm/errors.ts';
 import { formatNumber } from '../vm/numbers.ts';
@@ -12,24 +13,6 @@ export interface HeadersObject {
   map: HeaderMap;
   mutable: boolean;
 }
-
-/** Headers that Envoy 1.40 keeps as one value (observed): adding to them makes a list. */
-const BOTH_INLINE =
-  'cache-control connection content-encoding content-length content-type keep-alive proxy-connection proxy-status transfer-encoding upgrade via x-envoy-attempt-count x-request-id'.split(
-    ' ',
-  );
-const REQUEST_INLINE = new Set([
-  ...BOTH_INLINE,
-  ...'accept accept-encoding access-control-request-headers access-control-request-method access-control-request-private-network authorization expect grpc-accept-encoding grpc-timeout if-match if-modified-since if-none-match if-range if-unmodified-since origin pragma referer te user-agent x-client-trace-id x-envoy-original-path x-forwarded-client-cert x-forwarded-for x-forwarded-host x-forwarded-port x-forwarded-proto'.split(
-    ' ',
-  ),
-]);
-const RESPONSE_INLINE = new Set([
-  ...BOTH_INLINE,
-  ...'access-control-allow-credentials access-control-allow-headers access-control-allow-methods access-control-allow-origin access-control-allow-private-network access-control-expose-headers access-control-max-age age date etag expires grpc-message grpc-status last-modified location server vary'.split(
-    ' ',
-  ),
-]);
 
 export const headerMethods: Methods<HeadersObject> = {
   get({ map }, args) {
@@ -88,8 +71,8 @@ export const headerPairs: Pairs<HeadersObject> = ({ run, map }) => {
 };
 
 function isInline({ run: { stream }, map }: HeadersObject, name: string): boolean {
-  if (map === stream.requestHeaders) return REQUEST_INLINE.has(name.toLowerCase());
-  return map === stream.responseHeaders && RESPONSE_INLINE.has(name.toLowerCase());
+  if (map === stream.requestHeaders) return isInlineHeader(name, false);
+  return map === stream.responseHeaders && isInlineHeader(name, true);
 }
 
 /** Values end at a NUL, as C strings do. */

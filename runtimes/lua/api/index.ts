@@ -1,5 +1,5 @@
 /** The kinds of objects that scripts see; every one has the log methods, as in Envoy. */
-import type { Counter, Gauge, Histogram, Log } from '../../../src/abi/index.ts';
+import type { Counter, Gauge, Histogram, LogLevel } from '../../../src/abi/index.ts';
 import type { ScriptBuffer, ScriptStream } from '../script-stream.ts';
 import { NONE } from '../vm/values.ts';
 import type { Vm } from '../vm/vm.ts';
@@ -83,7 +83,7 @@ export function createKinds(vm: Vm): Kinds {
   return kinds;
 }
 
-const LOG_METHODS: Readonly<Record<string, keyof Log>> = {
+const LOG_METHODS: Readonly<Record<string, LogLevel>> = {
   logTrace: 'trace',
   logDebug: 'debug',
   logInfo: 'info',

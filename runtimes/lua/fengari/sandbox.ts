@@ -1,6 +1,7 @@
 /** One Lua state: the safe part of the standard library, and an instruction budget that no `pcall` gets around. */
 import { type LuaFunction, type LuaState, lauxlib, lua, lualib, to_luastring } from 'fengari';
-import type { FilterLimits, Log } from '../../../src/abi/index.ts';
+import type { Log } from '../../../src/abi/index.ts';
+import type { ScriptLimits } from '../engine.ts';
 import { raise, textOf } from './values.ts';
 
 /** The hook looks at the budget once in so many instructions. */
@@ -25,7 +26,7 @@ export class Sandbox {
   /** The running hook has used its budget up: every `pcall` and `resume` passes the error on. */
   exhausted = false;
 
-  constructor(limits: FilterLimits, log: Log) {
+  constructor(limits: ScriptLimits, log: Log) {
     this.#budget = limits.instructions;
     this.#left = limits.instructions;
     const L = lauxlib.luaL_newstate();

@@ -28,7 +28,15 @@ const TOKENS =
 
 const store = new SharedStore(createSharedMemory(1024 * 1024));
 const silent = () => {};
-const log = { trace: silent, debug: silent, info: silent, warn: silent, error: silent, critical: silent };
+const log = {
+  isEnabled: () => true,
+  trace: silent,
+  debug: silent,
+  info: silent,
+  warn: silent,
+  error: silent,
+  critical: silent,
+};
 const metric = { value: 0, add: silent, set: silent, observe: silent };
 const host: FilterHost = {
   name: 'fuzz',
@@ -38,6 +46,8 @@ const host: FilterHost = {
   gauge: () => metric,
   histogram: () => metric,
   shared: (name) => store.namespace(name),
+  call: () => new Promise(() => {}),
+  grpc: () => ({ send: silent, end: silent, cancel: silent }),
   watch: silent,
 };
 const runtime = createLuaRuntime();
@@ -122,6 +132,8 @@ function fakeStream(): Stream {
     info: {
       id: 1,
       listener: 'l',
+      connectionId: 1,
+      upstreamLocalAddress: '',
       protocol: 'HTTP/1.1',
       downstreamRemoteAddress: '127.0.0.1:1',
       downstreamLocalAddress: '127.0.0.1:2',

@@ -4,7 +4,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type SeenRequest, startUpstream } from '../../support/upstream.ts';
+import { type SeenRequest, startUpstream } from './upstream.ts';
 
 type Fields = [string, string][];
 
@@ -24,17 +24,17 @@ const VOLATILE = new Set([
   'x-forwarded-for',
   'connection',
   'keep-alive',
-  // The recorder judges framing only when asked to.
-  'content-length',
-  'transfer-encoding',
 ]);
+/** The recorder judges framing only when asked to. */
+const FRAMING = new Set(['content-length', 'transfer-encoding']);
 /** Milliseconds between chunks, so that they are not read as one. */
 export const PACE = 25;
 
 export async function startEcho(): Promise<{ port: number; count(): number; take(): Seen[] }> {
   const seen: Seen[] = [];
   const { port } = await startUpstream((request, response) => {
-    seen.push(seenOf(request));
+    const one = seenOf(request);
+    seen.push({ ...one, headers: plain(one.headers, FRAMING) });
     void answer(request, response);
   });
   return { port, count: () => seen.length, take: () => seen.splice(0) };

@@ -1,0 +1,133 @@
+/** The machines of one data plane: entries with the same code and settings share one, and one that failed is made anew. */
+import { createHash } from 'node:crypto';
+import { ExtensionError, FilterConfigError, type FilterHost } from '../../src/abi/index.ts';
+import { type WasmLimits, type WasmModule, WasmModules } from '../shared/wasm/module.ts';
+import type { RootContext } from './context.ts';
+import { Machine } from './machine.ts';
+import type { MachineSettings, PluginSettings, WasmOptions } from './options.ts';
+import { SharedQueues, VmData } from './shared-store.ts';
+
+/** Milliseconds until a failed machine is made anew: doubled with each failure, forgotten after a while without one. */
+const FIRST_WAIT = 1000;
+const LONGEST_WAIT = 30_000;
+const FORGIVEN_AFTER = 60_000;
+
+/** The place of one machine, which is another one after a failure. */
+export class MachineSlot {
+  readonly #module: WasmModule;
+  readonly #settings: MachineSettings;
+  readonly #host: FilterHost;
+  readonly #onUnused: () => void;
+  #machine: Machine | undefined;
+  #failures = 0;
+  #lastFailure = 0;
+  #retryAt = 0;
+  #users = 0;
+
+  constructor(module: WasmModule, settings: MachineSettings, host: FilterHost, onUnused: () => void) {
+    this.#module = module;
+    this.#settings = settings;
+    this.#host = host;
+    this.#onUnused = onUnused;
+  }
+
+  /**
+   * A context for an entry of a new configuration.
+   * @throws FilterConfigError when the module refuses it; what runs already is not touched.
+   */
+  add(plugin: PluginSettings): RootContext {
+    // A plugin that fails to configure takes its machine with it: others that run there must not be hurt.
+    if (this.#machine !== undefined && this.#machine.failed === undefined) this.#tryOut(plugin);
+    const root = this.#current().openRoot(plugin);
+    this.#users++;
+    return root;
+  }
+
+  /** A context after the machine failed. @throws ExtensionError while it is too early, or when it fails again. */
+  reopen(plugin: PluginSettings): RootContext {
+    const { failed } = this.#machine ?? {};
+    const wait = this.#retryAt - performance.now();
+    if (failed !== undefined && wait > 0) {
+      throw new ExtensionError(
+        'threw',
+        `the module failed and is started again in ${Math.ceil(wait)} ms; it failed by: ${failed.message}`,
+      );
+    }
+    try {
+      return this.#current().openRoot(plugin);
+    } catch (error) {
+      if (error instanceof FilterConfigError) throw new ExtensionError('threw', error.message, { cause: error });
+      throw error;
+    }
+  }
+
+  release(): void {
+    if (--this.#users === 0) this.#onUnused();
+  }
+
+  #tryOut(plugin: PluginSettings): void {
+    const trial = new Machine(this.#module, this.#settings, this.#host.log);
+    trial.openRoot(plugin);
+    trial.fail(new ExtensionError('threw', 'this was a trial'));
+  }
+
+  #current(): Machine {
+    if (this.#machine !== undefined && this.#machine.failed === undefined) return this.#machine;
+    let machine: Machine;
+    try {
+      machine = new Machine(this.#module, this.#settings, this.#host.log);
+    } catch (error) {
+      this.#hasFailed();
+      throw error;
+    }
+    machine.onFailure = () => this.#hasFailed();
+    this.#machine = machine;
+    return machine;
+  }
+
+  #hasFailed(): void {
+    const now = performance.now();
+    this.#failures = now - this.#lastFailure > FORGIVEN_AFTER ? 1 : this.#failures + 1;
+    this.#lastFailure = now;
+    this.#retryAt = now + Math.min(FIRST_WAIT * 2 ** (this.#failures - 1), LONGEST_WAIT) * (1 + Math.random() / 10);
+  }
+}
+
+export class Machines {
+  readonly #modules = new WasmModules();
+  readonly #slots = new Map<string, MachineSlot>();
+  #queues: SharedQueues | undefined;
+
+  /** The compiled module. @throws WasmFormatError */
+  compile(bytes: Uint8Array, limits: WasmLimits): WasmModule {
+    return this.#modules.get(bytes, limits);
+  }
+
+  /** The slot for entries with that code and those settings of a machine. */
+  slot(module: WasmModule, options: WasmOptions, host: FilterHost): MachineSlot {
+    const { vmId, vmConfiguration, environment, capabilities } = options;
+    const key = createHash('sha256')
+      .update(JSON.stringify([vmId, module.digest, module.limits, environment, [...(capabilities ?? [])]]))
+      .update(vmConfiguration)
+      .digest('hex');
+    const known = this.#slots.get(key);
+    if (known !== undefined) return known;
+    this.#queues ??= new SharedQueues(host);
+    const settings: MachineSettings = {
+      vmId,
+      configuration: vmConfiguration,
+      environment,
+      capabilities,
+      shared: new VmData(host, vmId),
+      queues: this.#queues,
+    };
+    const slot = new MachineSlot(module, settings, host, () => this.#slots.delete(key));
+    this.#slots.set(key, slot);
+    return slot;
+  }
+
+  close(): void {
+    this.#queues?.close();
+    this.#slots.clear();
+  }
+}
