@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -20,8 +20,8 @@ export interface Setting {
   listenPort: number;
 }
 
-/** What a proxy is to do besides forwarding: check a header in one of the runtimes, or run a script of `scripts/`. */
-export type Filter = 'none' | 'native' | 'assemblyscript' | `${string}.lua`;
+/** What a proxy is to do besides forwarding: check a header in one of the runtimes, run a script of `scripts/`, or a module at a path. */
+export type Filter = 'none' | 'native' | 'assemblyscript' | `${string}.lua` | `${string}.wasm`;
 
 /** A started peer. */
 export class Running {
@@ -206,6 +206,15 @@ export function envoy(program: string, { folder, upstreamPort, listenPort }: Set
       default_source_code: { filename: join(here, 'scripts', filter) },
     },
   };
+  const wasm = {
+    name: 'wasm',
+    typed_config: {
+      '@type': type('http.wasm.v3.Wasm'),
+      config: {
+        vm_config: { runtime: 'envoy.wasm.runtime.v8', code: { local: { filename: filter } } },
+      },
+    },
+  };
   const config = {
     static_resources: {
       listeners: [
@@ -227,7 +236,7 @@ export function envoy(program: string, { folder, upstreamPort, listenPort }: Set
                       ],
                     },
                     http_filters: [
-                      ...(filter === 'none' ? [] : [lua]),
+                      ...(filter === 'none' ? [] : [filter.endsWith('.wasm') ? wasm : lua]),
                       { name: 'router', typed_config: { '@type': type('http.router.v3.Router') } },
                     ],
                   },
@@ -255,7 +264,7 @@ export function envoy(program: string, { folder, upstreamPort, listenPort }: Set
   };
   const file = join(folder, `envoy-${listenPort}.json`);
   writeFileSync(file, JSON.stringify(config));
-  const name = filter === 'none' ? 'Envoy' : `Envoy, ${filter}`;
+  const name = filter === 'none' ? 'Envoy' : `Envoy, ${basename(filter)}`;
   return {
     name,
     port: listenPort,
@@ -280,7 +289,9 @@ export function weir({ folder, upstreamPort, listenPort }: Setting, filter: Filt
       ? join(folder, 'auth.ts')
       : filter === 'assemblyscript'
         ? join(root, 'wasm/filters/auth.wasm')
-        : join(here, 'scripts', filter);
+        : filter.endsWith('.wasm')
+          ? filter
+          : join(here, 'scripts', filter);
   writeFileSync(
     join(folder, 'auth.ts'),
     `export const createStreamFilterFactory = () => ({
@@ -313,7 +324,7 @@ export function weir({ folder, upstreamPort, listenPort }: Setting, filter: Filt
     native: 'Weir, auth in TypeScript',
     assemblyscript: 'Weir, auth in AssemblyScript',
   };
-  const name = names[filter] ?? `Weir, ${filter}`;
+  const name = names[filter] ?? `Weir, ${basename(filter)}`;
   return {
     name,
     port: listenPort,

@@ -85,6 +85,22 @@ function scriptPeers(script: `${string}.lua`): (setting: () => Setting) => Peer[
   ];
 }
 
+/** A module in Envoy and in Weir: one of BENCH_MODULES, by default the auth filter for Proxy-Wasm in AssemblyScript. */
+function modulePeers(setting: () => Setting): Peer[] {
+  const modules = (
+    process.env.BENCH_MODULES ?? join(import.meta.dirname, '../wasm/proxy-wasm/auth-assemblyscript.wasm')
+  ).split(',');
+  return [
+    nginx(setting()),
+    ...(envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), 'none')]),
+    weir(setting(), 'none'),
+    ...modules.flatMap((module) => [
+      ...(envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), module as Filter)]),
+      weir(setting(), module as Filter),
+    ]),
+  ];
+}
+
 const CASES: readonly Case[] = [
   { name: 'plain', connections: 64, path: '/', peers: plainPeers },
   { name: 'auth', connections: 64, path: '/', peers: authPeers },
@@ -92,6 +108,7 @@ const CASES: readonly Case[] = [
   { name: 'lua-call', connections: 64, path: '/', peers: scriptPeers('call.lua') },
   { name: 'lua-cpu', connections: 16, path: '/', peers: scriptPeers('cpu.lua') },
   { name: 'lua-body', connections: 16, path: '/post', body: 64 * 1024, peers: scriptPeers('body.lua') },
+  { name: 'wasm', connections: 64, path: '/', peers: modulePeers },
   { name: '1MiB-response', connections: 16, path: '/big', peers: plainPeers },
   { name: '64KiB-request', connections: 16, path: '/post', body: 64 * 1024, peers: plainPeers },
   { name: '1000-connections', connections: 1000, path: '/', peers: plainPeers },

@@ -1,20 +1,26 @@
-/** Compiles the AssemblyScript filters that ship: `wasm/filters/*.ts` → `*.wasm` beside them. Run by `npm run build:wasm`. */
+/**
+ * Builds the WebAssembly filters that ship, beside their sources; run by `npm run build:wasm`. Those in AssemblyScript need nothing but
+ * npm; for the others what the machine has is used, and `--all` makes a missing compiler an error.
+ */
 import { globSync } from 'node:fs';
-import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { main } from 'assemblyscript/asc';
+import { available, compileFilter, compileGo, compileProxyWasm, compileRust } from './toolchains.ts';
 
-const root = fileURLToPath(new URL('..', import.meta.url));
+const here = fileURLToPath(new URL('.', import.meta.url));
+const all = process.argv.includes('--all');
 
-/** Compiles one module. @throws Error with the compiler's messages. */
-export async function compileFilter(source: string, output: string): Promise<void> {
-  const args = [relative(root, source), '--outFile', relative(root, output), '--baseDir', root];
-  const options = ['-O2', '--runtime', 'incremental', '--exportRuntime', '--noColors'];
-  const { error, stderr } = await main([...args, ...options]);
-  if (error !== null) throw new Error(`${error.message}\n${stderr}`);
+for (const source of globSync(`${here}filters/*.ts`)) await compileFilter(source, source.replace(/\.ts$/, '.wasm'));
+await compileProxyWasm(`${here}proxy-wasm/auth-assemblyscript.ts`, `${here}proxy-wasm/auth-assemblyscript.wasm`);
+for (const name of ['auth-rust', 'rewrite-body-rust']) {
+  if (needed('Rust with a target for WebAssembly', available.rust)) {
+    await compileRust(`${here}proxy-wasm/${name}`, `${here}proxy-wasm/${name}.wasm`);
+  }
 }
+if (needed('Go', available.go)) compileGo(`${here}proxy-wasm/auth-go`, `${here}proxy-wasm/auth-go.wasm`);
 
-if (import.meta.main) {
-  for (const source of globSync(`${root}wasm/filters/*.ts`))
-    await compileFilter(source, source.replace(/\.ts$/, '.wasm'));
+function needed(what: string, isThere: () => boolean): boolean {
+  if (isThere()) return true;
+  if (all) throw new Error(`${what} is not on this machine`);
+  process.stderr.write(`not built: ${what} is not on this machine\n`);
+  return false;
 }

@@ -3,7 +3,7 @@ import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { compileFilter } from '../../wasm/build.ts';
+import { compileFilter } from '../../wasm/toolchains.ts';
 import { RawClient } from '../support/raw.ts';
 import { startUpstream } from '../support/upstream.ts';
 import { eventually, freePort, temporaryFolder, WeirProcess } from '../support/weir-process.ts';

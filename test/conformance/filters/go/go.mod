@@ -1,0 +1,3 @@
+module weir.test/canonical
+
+go 1.24

@@ -1,0 +1,3 @@
+module weir.example/auth
+
+go 1.24
