@@ -5,10 +5,12 @@ import {
   ExtensionError,
   HeaderMap,
   type Json,
-  type Log,
+  type LogLevel,
   type Stream,
   type StreamInfo,
 } from '../../src/abi/index.ts';
+import type { Fuel, WasmModule } from '../shared/wasm/module.ts';
+import { trapError } from '../shared/wasm/trap.ts';
 
 /** What the module may export; each hook gets the stream's number first. */
 export interface GuestExports extends Record<string, unknown> {
@@ -37,7 +39,7 @@ export interface GuestStream {
   nextTimer: number;
 }
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'critical'] as const satisfies readonly (keyof Log)[];
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'critical'] as const satisfies readonly LogLevel[];
 
 export class Guest {
   readonly exports: ASUtil & GuestExports;
@@ -50,12 +52,17 @@ export class Guest {
   /** It trapped: its stack and its memory can't be trusted any more. */
   dead = false;
 
-  constructor(module: WebAssembly.Module) {
-    const { exports } = instantiateSync<GuestExports>(module, {
+  readonly #module: WasmModule;
+  readonly #fuel: Fuel;
+
+  constructor(module: WasmModule) {
+    this.#module = module;
+    const { exports, instance } = instantiateSync<GuestExports>(module.module, {
       env: { abort: (message, file, line, column) => this.#abort(message, file, line, column) },
       weir: this.#hostFunctions(),
     });
     this.exports = exports as ASUtil & GuestExports;
+    this.#fuel = module.fuelOf(instance);
   }
 
   /** Gives the entry's configuration to the module; returns what is wrong with it, or ''. */
@@ -86,17 +93,25 @@ export class Guest {
     this.#free.push(id);
   }
 
+  /** As `enter`, with the larger budget of a start. */
+  start<T>(call: () => T): T {
+    return this.#enter(call, true);
+  }
+
   /** Calls into the module; a trap makes this instance dead. @throws ExtensionError */
   enter<T>(call: () => T): T {
+    return this.#enter(call, false);
+  }
+
+  #enter<T>(call: () => T, start: boolean): T {
     if (this.dead) throw new ExtensionError('threw', 'the module trapped in another stream and was started anew');
     try {
+      if (start) this.#fuel.refillForStart();
+      else this.#fuel.refill();
       return call();
     } catch (error) {
       this.dead = true;
-      if (error instanceof ExtensionError) throw error;
-      const kind = error instanceof WebAssembly.RuntimeError ? 'trap: ' : '';
-      const code = error instanceof RangeError ? 'budget' : 'threw';
-      throw new ExtensionError(code, `${kind}${error instanceof Error ? error.message : error}`, { cause: error });
+      throw trapError(error, this.#module, this.#fuel);
     }
   }
 

@@ -10,8 +10,8 @@ import {
   type StreamFilter,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
-import { exportNames } from '../shared/wasm/binary.ts';
-import { addBudgets } from '../shared/wasm/budget.ts';
+import { exportNames, WasmFormatError } from '../shared/wasm/binary.ts';
+import { DEFAULT_INSTRUCTIONS, DEFAULT_MEMORY, type WasmModule, WasmModules } from '../shared/wasm/module.ts';
 import { Guest, type GuestStream } from './guest.ts';
 
 const HOOKS = [
@@ -31,26 +31,26 @@ const STATUSES = [
   FilterStatus.RematchRoute,
   FilterStatus.RechooseEndpoint,
 ] as const;
-const DEFAULT_MEMORY = 64 * 1024 * 1024;
 /** What the loader needs, and only `asc --exportRuntime` exports. */
 const RUNTIME_EXPORTS = ['__new', '__pin', '__unpin', '__rtti_base', 'memory'];
 
 export function createAssemblyScriptRuntime(): FilterRuntime {
+  const modules = new WasmModules();
   return {
     name: 'assemblyscript',
     sniff: ({ path, bytes }) =>
       path.endsWith('.wasm') &&
       exportNames(bytes).includes('__rtti_base') &&
       !exportNames(bytes).some((name) => name.startsWith('proxy_abi_version_')),
-    load,
+    load: (spec) => load(spec, modules),
   };
 }
 
-function load(spec: FilterSpec): StreamFilterFactory {
+function load(spec: FilterSpec, modules: WasmModules): StreamFilterFactory {
   if (spec.file === undefined)
     throw new FilterConfigError('an AssemblyScript filter needs the path of a .wasm file in `use:`');
-  const module = compile(spec);
-  const names = WebAssembly.Module.exports(module).map(({ name }) => name);
+  const module = compile(spec, modules);
+  const names = module.exportNames;
   const missing = RUNTIME_EXPORTS.filter((name) => !names.includes(name));
   if (missing.length > 0) {
     throw new FilterConfigError(`${spec.use} does not export ${missing.join(', ')}`, {
@@ -63,24 +63,23 @@ function load(spec: FilterSpec): StreamFilterFactory {
   return new AssemblyScriptFactory(spec, module, names);
 }
 
-function compile(spec: FilterSpec): WebAssembly.Module {
+function compile(spec: FilterSpec, modules: WasmModules): WasmModule {
+  const { memory = DEFAULT_MEMORY, instructions = DEFAULT_INSTRUCTIONS } = spec.limits;
   try {
-    const bytes = readFileSync(spec.file as string);
-    return new WebAssembly.Module(
-      addBudgets(bytes, { memory: spec.limits.memory ?? DEFAULT_MEMORY, start: 2 ** 31 - 1 }).bytes,
-    );
+    return modules.get(readFileSync(spec.file as string), { memory, instructions });
   } catch (error) {
-    throw new FilterConfigError(`${spec.use} can't be used: ${error instanceof Error ? error.message : error}`);
+    if (!(error instanceof WasmFormatError)) throw error;
+    throw new FilterConfigError(`${spec.use} can't be used: ${error.message}`);
   }
 }
 
 class AssemblyScriptFactory implements StreamFilterFactory {
   readonly #spec: FilterSpec;
-  readonly #module: WebAssembly.Module;
+  readonly #module: WasmModule;
   readonly #hooks: object;
   #guest: Guest;
 
-  constructor(spec: FilterSpec, module: WebAssembly.Module, exported: readonly string[]) {
+  constructor(spec: FilterSpec, module: WasmModule, exported: readonly string[]) {
     this.#spec = spec;
     this.#hooks = hooksOf(exported);
     this.#module = module;
@@ -101,7 +100,7 @@ class AssemblyScriptFactory implements StreamFilterFactory {
     let guest: Guest;
     try {
       guest = new Guest(this.#module);
-      wrong = guest.enter(() => guest.configure(this.#spec.config));
+      wrong = guest.start(() => guest.configure(this.#spec.config));
     } catch (error) {
       const position = error instanceof ExtensionError ? error.position : undefined;
       throw new FilterConfigError(`${this.#spec.use}: ${error instanceof Error ? error.message : error}`, { position });

@@ -1,7 +1,7 @@
 /** One running instance of a module: its contexts, the calls into it, and what becomes of it when one fails. */
 import { ExtensionError, FilterConfigError, type Log } from '../../src/abi/index.ts';
 import type { Fuel, WasmModule } from '../shared/wasm/module.ts';
-import { describeTrap } from '../shared/wasm/trap.ts';
+import { trapError } from '../shared/wasm/trap.ts';
 import { ABI_MARKERS } from './constants.ts';
 import { type Context, RootContext, StreamContext } from './context.ts';
 import { hostFunctions, unknownImports } from './host/index.ts';
@@ -90,7 +90,7 @@ export class Machine {
   effective: Context | undefined;
   readonly roots: RootContext[] = [];
   readonly #exports: Record<string, Export | undefined>;
-  readonly #fuel: Fuel;
+  #fuel: Fuel | undefined;
   /** Live streams, each at its number's place; larger when two would meet. A Map would keep ended streams alive for long. */
   #streams: (StreamContext | undefined)[] = new Array(64).fill(undefined);
   #nextId = 1;
@@ -218,8 +218,8 @@ export class Machine {
     this.current = context;
     this.effective = context;
     if (this.#depth++ === 0) {
-      if (this.#configuring) this.#fuel.refillForStart();
-      else this.#fuel.refill();
+      if (this.#configuring) this.#fuel?.refillForStart();
+      else this.#fuel?.refill();
       this.#hostCalls = 0;
     }
     let result: number;
@@ -282,7 +282,7 @@ export class Machine {
   #start(): void {
     const { _initialize, main, __main_void, _start } = this.#exports;
     try {
-      this.#fuel.refillForStart();
+      this.#fuel?.refillForStart();
       if (_initialize !== undefined) {
         _initialize();
         if (main !== undefined) main(0, 0);
@@ -301,7 +301,7 @@ export class Machine {
 
   #exhaust(): never {
     // The module could catch what is thrown here; without fuel it does not get far.
-    this.#fuel.drain();
+    this.#fuel?.drain();
     throw new ExtensionError(
       'budget',
       `the module called the host more than ${this.#maxHostCalls} times in one callback`,
@@ -321,23 +321,6 @@ export class Machine {
   }
 
   #toError(error: unknown): ExtensionError {
-    if (error instanceof ExtensionError) return error;
-    const trace = describeTrap(error, this.module);
-    // Before the instance is there, nothing can be asked of its fuel.
-    if (this.#fuel?.isEmpty === true) {
-      const { instructions } = this.module.limits;
-      return new ExtensionError('budget', `the module used up its budget of ${instructions} instructions`, {
-        trace,
-        cause: error,
-      });
-    }
-    if (error instanceof RangeError)
-      return new ExtensionError('budget', `the module's call stack overflowed`, { trace, cause: error });
-    if (error instanceof ProcExit) return new ExtensionError('threw', error.message, { trace, cause: error });
-    const kind = error instanceof WebAssembly.RuntimeError ? 'trap: ' : '';
-    return new ExtensionError('threw', `${kind}${error instanceof Error ? error.message : error}`, {
-      trace,
-      cause: error,
-    });
+    return trapError(error, this.module, this.#fuel);
   }
 }

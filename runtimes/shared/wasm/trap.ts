@@ -1,11 +1,28 @@
 /** Where in a module a trap came from, by the names that the module has of its functions. */
-import type { WasmModule } from './module.ts';
+import { ExtensionError } from '../../../src/abi/index.ts';
+import type { Fuel, WasmModule } from './module.ts';
 
 const FRAME = /^\s+at (?:async )?(?:(.*?) \()?wasm:\/\/wasm\/[^:]*:wasm-function\[(\d+)\]:0x([0-9a-f]+)\)?$/;
 const MAX_FRAMES = 20;
 
+/** What a call into a module threw, as the failure of its filter. `fuel` is not there yet while the module is instantiated. */
+export function trapError(error: unknown, module: WasmModule, fuel: Fuel | undefined): ExtensionError {
+  if (error instanceof ExtensionError) return error;
+  const detail = { trace: describeTrap(error, module), cause: error };
+  if (fuel?.isEmpty === true) {
+    return new ExtensionError(
+      'budget',
+      `the module used up its budget of ${module.limits.instructions} instructions`,
+      detail,
+    );
+  }
+  if (error instanceof RangeError) return new ExtensionError('budget', "the module's call stack overflowed", detail);
+  const kind = error instanceof WebAssembly.RuntimeError ? 'trap: ' : '';
+  return new ExtensionError('threw', `${kind}${error instanceof Error ? error.message : error}`, detail);
+}
+
 /** The running functions of the module, the innermost first, as `name (function 12 at 0xabc)`; places are those in the original file. */
-export function describeTrap(error: unknown, module: WasmModule): string[] {
+function describeTrap(error: unknown, module: WasmModule): string[] {
   const lines = error instanceof Error ? (error.stack ?? '').split('\n') : [];
   const frames: string[] = [];
   for (const line of lines) {
