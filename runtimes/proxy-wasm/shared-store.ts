@@ -51,11 +51,7 @@ export class SharedQueues {
   }
 
   get #data(): SharedData {
-    if (this.#opened === undefined) {
-      this.#opened = this.#host.shared('proxy-wasm queues');
-      this.#opened.compareAndSet('store', 0, randomUUID());
-      this.#store = this.#opened.get('store')?.value ?? '';
-    }
+    this.#opened ??= this.#host.shared('proxy-wasm queues');
     return this.#opened;
   }
 
@@ -65,6 +61,8 @@ export class SharedQueues {
       const key = short(`name ${vmId}\0${name}`);
       if (this.#data.get(key) === undefined) this.#data.compareAndSet(key, 0, String(this.#data.increment('last', 1)));
       const id = Number(this.#data.get(key)?.value);
+      this.#data.compareAndSet('store', 0, randomUUID());
+      this.#store = this.#data.get('store')?.value ?? '';
       const target = randomUUID();
       this.#data.set(`target ${id}`, target);
       this.#listeners.set(target, listener);
@@ -75,6 +73,7 @@ export class SharedQueues {
     }
   }
 
+  /** `undefined` when nobody registered it. */
   resolve(vmId: string, name: string): number | undefined {
     const known = this.#data.get(short(`name ${vmId}\0${name}`));
     return known === undefined ? undefined : Number(known.value);
@@ -91,7 +90,7 @@ export class SharedQueues {
     }
     const listener = this.#listeners.get(target.value);
     if (listener !== undefined) setImmediate(() => listener(id));
-    else this.#open().postMessage({ store: this.#store, target: target.value, id });
+    else this.#open().postMessage({ store: this.#data.get('store')?.value ?? '', target: target.value, id });
     return Status.Ok;
   }
 
@@ -102,7 +101,11 @@ export class SharedQueues {
       const place = Number(head?.value ?? 0) + 1;
       const item = this.#data.get(`item ${id} ${place}`);
       if (item === undefined) return Status.Empty;
-      if (!this.#data.compareAndSet(`head ${id}`, head?.version ?? 0, String(place))) continue;
+      try {
+        if (!this.#data.compareAndSet(`head ${id}`, head?.version ?? 0, String(place))) continue;
+      } catch {
+        return Status.InternalFailure;
+      }
       this.#data.delete(`item ${id} ${place}`);
       return item.value;
     }

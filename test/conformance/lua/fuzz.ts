@@ -4,15 +4,8 @@
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { createLuaRuntime } from '../../../runtimes/lua/index.ts';
-import {
-  ExtensionError,
-  FilterConfigError,
-  type FilterHost,
-  HeaderMap,
-  type Stream,
-  type StreamFilter,
-} from '../../../src/abi/index.ts';
-import { createSharedMemory, SharedStore } from '../../../src/shared-data.ts';
+import { ExtensionError, FilterConfigError, HeaderMap, type StreamFilter } from '../../../src/abi/index.ts';
+import { fakeHost, fakeStream } from '../../support/fakes.ts';
 import { randomOf } from '../http1/corpus.ts';
 import { ProgramGenerator } from './generate.ts';
 
@@ -26,30 +19,7 @@ const TOKENS =
     ' ',
   );
 
-const store = new SharedStore(createSharedMemory(1024 * 1024));
-const silent = () => {};
-const log = {
-  isEnabled: () => true,
-  trace: silent,
-  debug: silent,
-  info: silent,
-  warn: silent,
-  error: silent,
-  critical: silent,
-};
-const metric = { value: 0, add: silent, set: silent, observe: silent };
-const host: FilterHost = {
-  name: 'fuzz',
-  listener: 'fuzz',
-  log,
-  counter: () => metric,
-  gauge: () => metric,
-  histogram: () => metric,
-  shared: (name) => store.namespace(name),
-  call: () => new Promise(() => {}),
-  grpc: () => ({ send: silent, end: silent, cancel: silent }),
-  watch: silent,
-};
+const host = fakeHost();
 const runtime = createLuaRuntime();
 const limits = { instructions: 50_000, memory: 4 * 1024 * 1024, time: 1000 };
 const outcomes = { refused: 0, failed: 0, answered: 0 };
@@ -117,68 +87,4 @@ async function run(source: string): Promise<void> {
   } finally {
     factory.close?.();
   }
-}
-
-function fakeStream(): Stream {
-  const requestHeaders = new HeaderMap([
-    [':method', 'GET'],
-    [':path', '/a?b=1'],
-    [':authority', 'a.test'],
-    [':scheme', 'http'],
-    ['x-a', '1'],
-  ]);
-  const metadata = new Map<string, Record<string, never>>();
-  return {
-    info: {
-      id: 1,
-      listener: 'l',
-      connectionId: 1,
-      upstreamLocalAddress: '',
-      protocol: 'HTTP/1.1',
-      downstreamRemoteAddress: '127.0.0.1:1',
-      downstreamLocalAddress: '127.0.0.1:2',
-      startTime: 0,
-      duration: 0,
-      virtualHost: 'v',
-      route: 'r',
-      cluster: 'c',
-      endpoint: '',
-      responseCode: 200,
-      responseCodeDetails: '',
-      responseFlags: [],
-      bytesReceived: 0,
-      bytesSent: 0,
-    },
-    requestHeaders,
-    responseHeaders: new HeaderMap([[':status', '200']]),
-    requestBody: new Uint8Array([104, 105, 0, 255]),
-    responseBody: new Uint8Array([120]),
-    metadata: {
-      get: (name) => metadata.get(name),
-      namespaces: () => [...metadata.keys()],
-      set: (name, key, value) => void metadata.set(name, { ...metadata.get(name), [key]: value as never }),
-    },
-    filterState: new Map(),
-    routeMetadata: {},
-    virtualHostMetadata: {},
-    routeConfig: undefined,
-    routeSettings: undefined,
-    log,
-    setRequestBody: silent,
-    setResponseBody: silent,
-    continueRequest: silent,
-    continueResponse: silent,
-    respond: silent,
-    clearRouteCache: silent,
-    overrideEndpoint: silent,
-    drainConnection: silent,
-    setReasonPhrase: silent,
-    reset: silent,
-    call: async () => ({
-      headers: new HeaderMap([[':status', '200']]),
-      body: new Uint8Array([111, 107]),
-      trailers: undefined,
-    }),
-    setTimer: () => silent,
-  };
 }

@@ -10,7 +10,7 @@
  *   $name          the number that `*i=name` stored
  *
  * Every call is logged as `CALLBACK FUNCTION -> STATUS RESULTS`. Further functions: `report MAP NAME` adds all results so far as a
- * header, `respond` answers 200 with them as the body, `return N` is the callback's result, `trap`, `loop`, `recurse`, `grow`.
+ * header, `fuzz COUNT SEED` calls functions with random arguments and logs every status that the ABI does not know, `respond` answers 200 with them as the body, `return N` is the callback's result, `trap`, `loop`, `recurse`, `grow`.
  */
 import { add_header_map_value, call, log, send_local_response } from "./host";
 
@@ -76,6 +76,10 @@ function step(context: i32, callback: string, text: string, detail: string, resu
   if (name == "loop") while (true) {}
   if (name == "recurse") return recurse(context) + 1;
   if (name == "grow") while (memory.grow(16) >= 0) GROWN.push(heap.alloc(1000000));
+  if (name == "fuzz") {
+    fuzz(context, callback, <i32>parseInt(words[1]), <u32>parseInt(words[2]));
+    return result;
+  }
   if (name == "args") {
     note(context, callback, "args " + detail);
     return result;
@@ -132,6 +136,53 @@ function step(context: i32, callback: string, text: string, detail: string, resu
   }
   note(context, callback, line);
   return result;
+}
+
+const FUNCTIONS = [
+  "log", "get_current_time_nanoseconds", "get_buffer_bytes", "set_buffer_bytes", "get_buffer_status", "get_header_map_size",
+  "get_header_map_pairs", "set_header_map_pairs", "get_header_map_value", "add_header_map_value", "replace_header_map_value",
+  "remove_header_map_value", "send_local_response", "get_status", "http_call", "grpc_call", "grpc_stream", "grpc_send", "grpc_cancel",
+  "grpc_close", "get_shared_data", "set_shared_data", "register_shared_queue", "resolve_shared_queue", "enqueue_shared_queue",
+  "dequeue_shared_queue", "define_metric", "record_metric", "increment_metric", "get_metric", "get_property", "set_property",
+  "set_effective_context", "done", "call_foreign_function", "continue_stream", "close_stream", "set_tick_period_milliseconds",
+];
+const TEXTS = ["x-a", ":path", "request\0path", "app", "aux", "k", "compress", "set_envoy_filter_state", "", "host", "a\r\nb", "metadata\0x"];
+/** Documented statuses, as bits. */
+const STATUSES: u32 = (1 << 0) | (1 << 1) | (1 << 2) | (1 << 3) | (1 << 4) | (1 << 6) | (1 << 7) | (1 << 8) | (1 << 10) | (1 << 12);
+const scratch = heap.alloc(65536);
+let state: u32 = 1;
+
+function random(below: u32): u32 {
+  state ^= state << 13;
+  state ^= state >> 17;
+  state ^= state << 5;
+  return state % below;
+}
+
+function fuzz(context: i32, callback: string, count: i32, seed: u32): void {
+  state = seed | 1;
+  for (let i = 0; i < 4096; i += 4) store<u32>(scratch + i, random(0xffffffff));
+  for (let i = 0; i < TEXTS.length; i++) String.UTF8.encodeUnsafe(changetype<usize>(TEXTS[i]), TEXTS[i].length, scratch + 8192 + 64 * i);
+  for (let i = 0; i < count; i++) {
+    const name = FUNCTIONS[random(FUNCTIONS.length)];
+    for (let j = 0; j < 12; j++) {
+      const kind = random(16);
+      if (kind < 4) arguments_[j] = <i32>random(10);
+      else if (kind < 9) {
+        // A text and its length.
+        const text = random(TEXTS.length);
+        arguments_[j] = <i32>scratch + 8192 + 64 * text;
+        if (j < 11) arguments_[++j] = TEXTS[text].length;
+      } else if (kind < 12) arguments_[j] = <i32>scratch + random(4096);
+      else if (kind < 13) arguments_[j] = <i32>random(300);
+      else if (kind < 14) arguments_[j] = <i32>(memory.size() << 16) - random(16);
+      else if (kind < 15) arguments_[j] = -1 - <i32>random(20);
+      else arguments_[j] = <i32>(random(0xffff) << 16 | random(0xffff));
+    }
+    let status = call(name, arguments_);
+    if (status == -1) status = versionCall(name, arguments_);
+    if (status < 0 || status > 12 || (STATUSES >> status & 1) == 0) note(context, callback, "undocumented " + name + " " + status.toString());
+  }
 }
 
 function recurse(n: i32): i32 {
