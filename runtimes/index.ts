@@ -1,6 +1,7 @@
 /** Every runtime that ships with Weir, in the order in which they are asked whether a file is theirs. */
 import type { FilterRuntime } from '../src/abi/index.ts';
 import { createAssemblyScriptRuntime } from './assemblyscript/index.ts';
+import { createComponentRuntime } from './component/index.ts';
 import { createLuaRuntime } from './lua/index.ts';
 import { createModuleRuntime } from './module/index.ts';
 import { createNativeRuntime } from './native/index.ts';
@@ -13,6 +14,7 @@ export function createRuntimes(): FilterRuntime[] {
     createModuleRuntime(),
     createLuaRuntime(),
     createAssemblyScriptRuntime(),
+    createComponentRuntime(),
     createProxyWasmRuntime(),
   ];
 }

@@ -4,13 +4,21 @@
  */
 import { globSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { available, compileFilter, compileGo, compileProxyWasm, compileRust } from './toolchains.ts';
+import {
+  available,
+  compileFilter,
+  compileGo,
+  compileJavaScriptComponent,
+  compileProxyWasm,
+  compileRust,
+} from './toolchains.ts';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
 const all = process.argv.includes('--all');
 
 for (const source of globSync(`${here}filters/*.ts`)) await compileFilter(source, source.replace(/\.ts$/, '.wasm'));
 await compileProxyWasm(`${here}proxy-wasm/auth-assemblyscript.ts`, `${here}proxy-wasm/auth-assemblyscript.wasm`);
+compileJavaScriptComponent(`${here}components/auth.js`, 'request-filter', `${here}components/auth.wasm`);
 for (const name of ['auth-rust', 'rewrite-body-rust']) {
   if (needed('Rust with a target for WebAssembly', available.rust)) {
     await compileRust(`${here}proxy-wasm/${name}`, `${here}proxy-wasm/${name}.wasm`);

@@ -38,6 +38,28 @@ export function compileSoloIo(source: string, output: string): void {
   run(process.execPath, [compiler, relative(root, source), '-b', output, '-O', '--use', 'abort=abort_proc_exit'], root);
 }
 
+/** A component in JavaScript, in QuickJS, for a world of wasm/wit; WASI's functions trap. */
+export function compileJavaScriptComponent(source: string, world: string, output: string): void {
+  const compiler = join(
+    createRequire(import.meta.url).resolve('componentize-qjs/package.json'),
+    '../bin/componentize-qjs',
+  );
+  const args = [
+    '--wit',
+    'wasm/wit',
+    '--js',
+    source,
+    '--world',
+    world,
+    '--sync',
+    '--stub-wasi',
+    '--opt-size',
+    '--output',
+    output,
+  ];
+  run(process.execPath, [compiler, ...args], root);
+}
+
 /** A Go package with the functions of the ABI as `go:wasmexport`. */
 export function compileGo(folder: string, output: string): void {
   const env = { ...process.env, GOOS: 'wasip1', GOARCH: 'wasm', GOFLAGS: '-mod=mod' };

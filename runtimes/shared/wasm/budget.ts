@@ -40,6 +40,8 @@ export interface Budgeted {
 export interface Budget {
   /** Bytes of its memory. */
   memory: number;
+  /** It is a part of a component: it may import memories and tables, which another part has, with its limits. */
+  isPart?: boolean;
   /** Instructions until the fuel is set for the first time: of its start function. At most 2³¹ - 1. */
   start: number;
 }
@@ -55,7 +57,7 @@ export function addBudgets(module: Uint8Array, budget: Budget): Budgeted {
   const sections = sectionsOf(module);
   const find = (id: number) => sections.find((section) => section.id === id);
   const reader = (section: Section) => new Reader(module, section.start, section.end);
-  const importedGlobals = countImports(find(SectionId.Import), reader);
+  const importedGlobals = countImports(find(SectionId.Import), reader, budget.isPart === true);
   const replaced = new Map<number, Uint8Array>();
   const memory = find(SectionId.Memory);
   if (memory !== undefined) replaced.set(SectionId.Memory, limitMemory(reader(memory), budget.memory));
@@ -101,7 +103,7 @@ function compileError(module: Uint8Array): string {
 }
 
 /** The number of imported globals; refuses memories and tables, which only the host could bound. */
-function countImports(section: Section | undefined, open: (section: Section) => Reader): number {
+function countImports(section: Section | undefined, open: (section: Section) => Reader, isPart: boolean): number {
   if (section === undefined) return 0;
   const reader = open(section);
   let globals = 0;
@@ -116,6 +118,11 @@ function countImports(section: Section | undefined, open: (section: Section) => 
     } else if (kind === 4) {
       reader.byte();
       reader.u32();
+    } else if (isPart) {
+      if (kind === 1) skipValueType(reader);
+      const flags = reader.byte();
+      reader.skipNumber();
+      if ((flags & 1) === 1) reader.skipNumber();
     } else {
       throw new WasmFormatError(
         `the module imports the ${kind === 1 ? 'table' : 'memory'} ${name}; it must have its own`,

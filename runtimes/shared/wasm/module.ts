@@ -24,10 +24,10 @@ export class WasmModule {
   readonly #budgeted: Budgeted;
 
   /** @throws WasmFormatError */
-  constructor(bytes: Uint8Array, digest: string, limits: WasmLimits) {
+  constructor(bytes: Uint8Array, digest: string, limits: WasmLimits, isPart = false) {
     this.digest = digest;
     this.limits = limits;
-    this.#budgeted = addBudgets(bytes, { memory: limits.memory, start: startFuel(limits) });
+    this.#budgeted = addBudgets(bytes, { memory: limits.memory, start: startFuel(limits), isPart });
     this.module = new WebAssembly.Module(this.#budgeted.bytes);
     this.exports = WebAssembly.Module.exports(this.module).filter(({ name }) => name !== this.#budgeted.fuelExport);
     this.imports = WebAssembly.Module.imports(this.module);

@@ -4,7 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { compileFilter, compileProxyWasm, compileSoloIo } from '../../../wasm/toolchains.ts';
+import {
+  compileFilter,
+  compileJavaScriptComponent,
+  compileProxyWasm,
+  compileSoloIo,
+} from '../../../wasm/toolchains.ts';
 import { simpleConfig, startProxy } from '../../support/proxy.ts';
 import { RawClient } from '../../support/raw.ts';
 import { startUpstream } from '../../support/upstream.ts';
@@ -17,6 +22,7 @@ const lua = join(folder, 'lua/canonical.lua');
 beforeAll(async () => {
   await compileFilter(join(folder, 'assembly/canonical.ts'), join(built, 'canonical.wasm'));
   await compileProxyWasm(join(folder, 'assembly/proxy-wasm.ts'), join(built, 'proxy-wasm.wasm'));
+  compileJavaScriptComponent(join(folder, 'component/canonical.js'), 'calling-filter', join(built, 'component.wasm'));
   compileSoloIo(join(folder, 'assembly/solo-io.ts'), join(built, 'solo-io.wasm'));
 }, 120_000);
 afterAll(() => rmSync(built, { recursive: true }));
@@ -28,6 +34,11 @@ testCanonical('Lua', { use: lua, thrown: inSource, refused: /unknown case/ });
 testCanonical('AssemblyScript with Weir’s library', {
   use: join(built, 'canonical.wasm'),
   thrown: inSource,
+  refused: /unknown case/,
+});
+testCanonical('a component in JavaScript', {
+  use: join(built, 'component.wasm'),
+  thrown: /filter failed: trap: /,
   refused: /unknown case/,
 });
 testCanonical('Proxy-Wasm in AssemblyScript', { ...PROXY_WASM, use: join(built, 'proxy-wasm.wasm') });
