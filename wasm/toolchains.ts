@@ -4,7 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { cp } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { main } from 'assemblyscript/asc';
 
@@ -58,6 +58,23 @@ export function compileJavaScriptComponent(source: string, world: string, output
     output,
   ];
   run(process.execPath, [compiler, ...args], root);
+}
+
+/** A component in Python, by componentize-py of the project's `.venv` or of the PATH; WASI's functions trap. */
+export function compilePythonComponent(source: string, world: string, output: string): void {
+  const own = join(root, '.venv/bin/componentize-py');
+  const args = [
+    '-d',
+    join(root, 'wasm/wit'),
+    '-w',
+    world,
+    'componentize',
+    '--stub-wasi',
+    basename(source, '.py'),
+    '-o',
+    output,
+  ];
+  run(existsSync(own) ? own : 'componentize-py', args, dirname(source));
 }
 
 /** A Go package with the functions of the ABI as `go:wasmexport`. */
