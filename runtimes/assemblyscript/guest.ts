@@ -3,6 +3,7 @@ import { type ASUtil, instantiateSync } from '@assemblyscript/loader';
 import {
   type CallResponse,
   ExtensionError,
+  type FilterHost,
   HeaderMap,
   type Json,
   type LogLevel,
@@ -55,11 +56,14 @@ export class Guest {
   readonly #module: WasmModule;
   readonly #fuel: Fuel;
 
-  constructor(module: WasmModule) {
+  readonly #host: FilterHost;
+
+  constructor(module: WasmModule, host: FilterHost) {
     this.#module = module;
+    this.#host = host;
     const { exports, instance } = instantiateSync<GuestExports>(module.module, {
       env: { abort: (message, file, line, column) => this.#abort(message, file, line, column) },
-      weir: this.#hostFunctions(),
+      weir: { ...this.#hostFunctions(), ...this.#sharedFunctions() },
     });
     this.exports = exports as ASUtil & GuestExports;
     this.#fuel = module.fuelOf(instance);
@@ -183,6 +187,11 @@ export class Guest {
         if (response === 1) stream.continueResponse();
         else stream.continueRequest();
       },
+      clear_route_cache: (id: number) => this.#stream(id).stream.clearRouteCache(),
+      override_endpoint: (id: number, address: number, strict: number) =>
+        this.#stream(id).stream.overrideEndpoint(this.#text(address), strict !== 0),
+      drain_connection: (id: number) => this.#stream(id).stream.drainConnection(),
+      set_reason_phrase: (id: number, phrase: number) => this.#stream(id).stream.setReasonPhrase(this.#text(phrase)),
       reset: (id: number) => this.#stream(id).stream.reset(),
       log: (id: number, level: number, message: number) =>
         this.#stream(id).stream.log[LOG_LEVELS[level] ?? 'info'](this.#text(message)),
@@ -213,6 +222,36 @@ export class Guest {
       call: (id: number, cluster: number, headers: number, body: number, timeout: number) =>
         this.#call(this.#stream(id), this.#text(cluster), this.#text(headers), this.#bytes(body), timeout),
       call_body: (id: number) => this.#giveBytes(this.#stream(id).call?.body ?? new Uint8Array(0)),
+    };
+  }
+
+  /** What belongs to no stream: metrics, and data that workers share. */
+  #sharedFunctions(): Record<string, unknown> {
+    const host = this.#host;
+    const ttlOf = (ttl: number) => (ttl > 0 ? ttl : undefined);
+    const bytes = (pointer: number) => Buffer.from(this.#text(pointer), 'utf8').toString('latin1');
+    const store = (name: number) => host.shared(bytes(name));
+    return {
+      metric_record: (kind: number, name: number, value: number) => {
+        const text = this.#text(name);
+        if (kind === 0) host.counter(text).add(value);
+        else if (kind === 1) host.gauge(text).set(value);
+        else host.histogram(text).observe(value);
+      },
+      metric_value: (kind: number, name: number) =>
+        kind === 0 ? host.counter(this.#text(name)).value : host.gauge(this.#text(name)).value,
+      shared_get: (name: number, key: number) => {
+        const entry = store(name).get(bytes(key));
+        return this.#give(entry === undefined ? undefined : Buffer.from(entry.value, 'latin1').toString('utf8'));
+      },
+      shared_version: (name: number, key: number) => store(name).get(bytes(key))?.version ?? 0,
+      shared_set: (name: number, key: number, value: number, ttl: number) =>
+        store(name).set(bytes(key), bytes(value), ttlOf(ttl)),
+      shared_delete: (name: number, key: number) => (store(name).delete(bytes(key)) ? 1 : 0),
+      shared_increment: (name: number, key: number, by: number, ttl: number) =>
+        store(name).increment(bytes(key), by, ttlOf(ttl)),
+      shared_compare_and_set: (name: number, key: number, version: number, value: number, ttl: number) =>
+        store(name).compareAndSet(bytes(key), version, bytes(value), ttlOf(ttl)) ? 1 : 0,
     };
   }
 

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import {
   ExtensionError,
   FilterConfigError,
+  type FilterHost,
   type FilterRuntime,
   type FilterSpec,
   FilterStatus,
@@ -42,11 +43,11 @@ export function createAssemblyScriptRuntime(): FilterRuntime {
       path.endsWith('.wasm') &&
       exportNames(bytes).includes('__rtti_base') &&
       !exportNames(bytes).some((name) => name.startsWith('proxy_abi_version_')),
-    load: (spec) => load(spec, modules),
+    load: (spec, host) => load(spec, host, modules),
   };
 }
 
-function load(spec: FilterSpec, modules: WasmModules): StreamFilterFactory {
+function load(spec: FilterSpec, host: FilterHost, modules: WasmModules): StreamFilterFactory {
   if (spec.file === undefined)
     throw new FilterConfigError('an AssemblyScript filter needs the path of a .wasm file in `use:`');
   const module = compile(spec, modules);
@@ -60,7 +61,7 @@ function load(spec: FilterSpec, modules: WasmModules): StreamFilterFactory {
   if (!HOOKS.some((hook) => names.includes(hook))) {
     throw new FilterConfigError(`${spec.use} exports none of the hooks ${HOOKS.join(', ')}`);
   }
-  return new AssemblyScriptFactory(spec, module, names);
+  return new AssemblyScriptFactory(spec, host, module, names);
 }
 
 function compile(spec: FilterSpec, modules: WasmModules): WasmModule {
@@ -75,12 +76,14 @@ function compile(spec: FilterSpec, modules: WasmModules): WasmModule {
 
 class AssemblyScriptFactory implements StreamFilterFactory {
   readonly #spec: FilterSpec;
+  readonly #host: FilterHost;
   readonly #module: WasmModule;
   readonly #hooks: object;
   #guest: Guest;
 
-  constructor(spec: FilterSpec, module: WasmModule, exported: readonly string[]) {
+  constructor(spec: FilterSpec, host: FilterHost, module: WasmModule, exported: readonly string[]) {
     this.#spec = spec;
+    this.#host = host;
     this.#hooks = hooksOf(exported);
     this.#module = module;
     this.#guest = this.#start();
@@ -99,7 +102,7 @@ class AssemblyScriptFactory implements StreamFilterFactory {
     let wrong: string;
     let guest: Guest;
     try {
-      guest = new Guest(this.#module);
+      guest = new Guest(this.#module, this.#host);
       wrong = guest.start(() => guest.configure(this.#spec.config));
     } catch (error) {
       const position = error instanceof ExtensionError ? error.position : undefined;

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-/** The command line: `weir run`, `weir validate`, `weir check`, `weir lua-types`, `weir schema`, `weir quickstart`. */
+/** The command line: `weir run`, `dev`, `validate`, `check`, `lua-types`, `build-wasm`, `inspect`, `schema`, `quickstart`. */
 import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createRuntimes } from '../../runtimes/index.ts';
 import { luaTypes } from '../../runtimes/lua/tools/index.ts';
@@ -12,7 +13,9 @@ import { messageOf } from '../errors.ts';
 import { createLogger } from '../observability/logger.ts';
 import { DataPlane } from '../proxy.ts';
 import { Supervisor } from '../supervisor/supervisor.ts';
+import { BuildError, buildWasm, compileOnSave } from './build-wasm.ts';
 import { checkScripts } from './check.ts';
+import { InspectError, inspectWasm } from './inspect.ts';
 import { packageFile, startQuickstart } from './quickstart.ts';
 
 /** Wrong use, or a configuration that can't be applied. */
@@ -21,9 +24,12 @@ const EXIT_USAGE = 2;
 const HELP = `weir: an HTTP proxy whose filters you write in TypeScript, Lua or WebAssembly
 
   weir run FILE        run a configuration (- reads it from standard input)
+  weir dev FILE        run it, and compile filters in AssemblyScript whenever they are saved
   weir validate FILE   check a configuration and load its filters, without listening
   weir check PATH...   look at Lua scripts: syntax, unknown globals and methods, misspelt hooks
   weir lua-types       print the annotations of the Lua API for editors (LuaLS)
+  weir build-wasm FILE.ts...   compile filters in AssemblyScript, each to the .wasm beside it
+  weir inspect FILE    say what a WebAssembly file is, what it imports and exports
   weir schema          print the JSON Schema of a configuration, for editors
   weir quickstart      run the example with a Lua, a native and a WebAssembly filter
 
@@ -35,7 +41,7 @@ const HELP = `weir: an HTTP proxy whose filters you write in TypeScript, Lua or 
 While it runs: SIGHUP reloads, SIGTERM and Ctrl-C drain and end, a second Ctrl-C ends at once.
 `;
 
-const COMMANDS = ['run', 'validate', 'check', 'lua-types', 'schema', 'quickstart'];
+const COMMANDS = ['run', 'dev', 'validate', 'check', 'lua-types', 'build-wasm', 'inspect', 'schema', 'quickstart'];
 
 class UsageError extends Error {}
 
@@ -55,6 +61,12 @@ async function main(argv: readonly string[]): Promise<void> {
     process.stdout.write(checkScripts([requiredPath(file), ...more]));
     return;
   }
+  if (command === 'build-wasm') {
+    for (const source of [required(file, command, 'the source of a filter'), ...more]) {
+      process.stdout.write(`${await buildWasm(source)}\n`);
+    }
+    return;
+  }
   if (more.length > 0) throw new UsageError(`unexpected argument ${more[0]}`);
   const options = {
     workers: values.workers === undefined ? undefined : workerCount(values.workers),
@@ -63,6 +75,11 @@ async function main(argv: readonly string[]): Promise<void> {
   switch (command) {
     case 'run':
       return run(required(file, 'run'), options);
+    case 'dev':
+      return dev(required(file, 'dev'), options);
+    case 'inspect':
+      process.stdout.write(await inspectWasm(required(file, 'inspect', 'a .wasm file')));
+      return;
     case 'validate':
       return validate(required(file, 'validate'));
     case 'schema':
@@ -97,8 +114,8 @@ function parse(argv: readonly string[]) {
   }
 }
 
-function required(file: string | undefined, command: string): string {
-  if (file === undefined) throw new UsageError(`weir ${command} needs a configuration file`);
+function required(file: string | undefined, command: string, what = 'a configuration file'): string {
+  if (file === undefined) throw new UsageError(`weir ${command} needs ${what}`);
   return file;
 }
 
@@ -146,6 +163,13 @@ async function run(file: string, options: { workers: number | undefined; watch: 
   if (supervisor.adminAddress !== undefined) logger.write('info', `admin API on http://${supervisor.adminAddress}`);
 }
 
+/** Runs a configuration whose filters are being written. */
+async function dev(file: string, options: { workers: number | undefined; watch: boolean }): Promise<void> {
+  const { config } = loader(file)();
+  await compileOnSave(config, dirname(resolve(file)), createLogger(config.log.level, config.log.format));
+  return run(file, options);
+}
+
 async function validate(file: string): Promise<void> {
   const loaded = loader(file)();
   const plane = new DataPlane({ runtimes: createRuntimes(), logger: createLogger('warn', 'text') });
@@ -163,7 +187,7 @@ try {
 } catch (error) {
   if (error instanceof UsageError) {
     process.stderr.write(`weir: ${error.message}\ntry: weir --help\n`);
-  } else if (error instanceof ConfigurationError) {
+  } else if (error instanceof ConfigurationError || error instanceof BuildError || error instanceof InspectError) {
     process.stderr.write(`${error.message}\n`);
   } else {
     throw error;

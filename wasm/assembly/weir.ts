@@ -104,6 +104,90 @@ declare function host_call(stream: usize, cluster: string, headers: string, body
 @external("weir", "call_body")
 declare function call_body(stream: usize): ArrayBuffer;
 
+// @ts-ignore: decorator
+@external("weir", "clear_route_cache")
+declare function clear_route_cache(stream: usize): void;
+// @ts-ignore: decorator
+@external("weir", "override_endpoint")
+declare function override_endpoint(stream: usize, address: string, strict: bool): void;
+// @ts-ignore: decorator
+@external("weir", "drain_connection")
+declare function drain_connection(stream: usize): void;
+// @ts-ignore: decorator
+@external("weir", "set_reason_phrase")
+declare function set_reason_phrase(stream: usize, phrase: string): void;
+// @ts-ignore: decorator
+@external("weir", "metric_record")
+declare function metric_record(kind: i32, name: string, value: f64): void;
+// @ts-ignore: decorator
+@external("weir", "metric_value")
+declare function metric_value(kind: i32, name: string): f64;
+// @ts-ignore: decorator
+@external("weir", "shared_get")
+declare function shared_get(store: string, key: string): string | null;
+// @ts-ignore: decorator
+@external("weir", "shared_version")
+declare function shared_version(store: string, key: string): i32;
+// @ts-ignore: decorator
+@external("weir", "shared_set")
+declare function shared_set(store: string, key: string, value: string, ttl: f64): void;
+// @ts-ignore: decorator
+@external("weir", "shared_delete")
+declare function shared_delete(store: string, key: string): bool;
+// @ts-ignore: decorator
+@external("weir", "shared_increment")
+declare function shared_increment(store: string, key: string, by: f64, ttl: f64): f64;
+// @ts-ignore: decorator
+@external("weir", "shared_compare_and_set")
+declare function shared_compare_and_set(store: string, key: string, version: i32, value: string, ttl: f64): bool;
+
+/** Metrics of this filter, `weir_filter_<name>`; names are of lower-case letters, digits and _. Values are this worker's. */
+export namespace metrics {
+  export function count(name: string, amount: f64 = 1): void {
+    metric_record(0, name, amount);
+  }
+  export function setGauge(name: string, value: f64): void {
+    metric_record(1, name, value);
+  }
+  export function observe(name: string, value: f64): void {
+    metric_record(2, name, value);
+  }
+  export function counterValue(name: string): f64 {
+    return metric_value(0, name);
+  }
+  export function gaugeValue(name: string): f64 {
+    return metric_value(1, name);
+  }
+}
+
+/** A key-value store that all workers share, by name. `ttl` is in milliseconds, 0 for no end. */
+export class SharedData {
+  constructor(private name: string) {}
+
+  get(key: string): string | null {
+    return shared_get(this.name, key);
+  }
+  /** For `compareAndSet`; 0 when there is no value. */
+  version(key: string): i32 {
+    return shared_version(this.name, key);
+  }
+  set(key: string, value: string, ttl: f64 = 0): void {
+    shared_set(this.name, key, value, ttl);
+  }
+  /** Whether there was one. */
+  delete(key: string): bool {
+    return shared_delete(this.name, key);
+  }
+  /** Adds to a number, 0 at first; gives the sum. `ttl` counts from the first one on. */
+  increment(key: string, by: f64 = 1, ttl: f64 = 0): f64 {
+    return shared_increment(this.name, key, by, ttl);
+  }
+  /** Sets the value if its version is still that. */
+  compareAndSet(key: string, version: i32, value: string, ttl: f64 = 0): bool {
+    return shared_compare_and_set(this.name, key, version, value, ttl);
+  }
+}
+
 /** The header fields of a request or a response; pseudo-headers (`:path`) are among them. Names compare without case. */
 export class Headers {
   constructor(
@@ -196,6 +280,22 @@ export class Stream {
   }
   continueResponse(): void {
     host_continue(this.id, 1);
+  }
+  /** Matches the route again before the next filter runs. */
+  clearRouteCache(): void {
+    clear_route_cache(this.id);
+  }
+  /** Sends the request to that endpoint of its cluster, `ip` or `ip:port`; with `strict` the answer is 503 when it is not there. */
+  overrideEndpoint(address: string, strict: bool = false): void {
+    override_endpoint(this.id, address, strict);
+  }
+  /** Closes the client's connection after this response. */
+  drainConnection(): void {
+    drain_connection(this.id);
+  }
+  /** The phrase beside the status, instead of the usual one. */
+  setReasonPhrase(phrase: string): void {
+    set_reason_phrase(this.id, phrase);
   }
   /** Ends the stream with no answer. */
   reset(): void {
