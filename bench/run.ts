@@ -8,7 +8,7 @@ import { execFile } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import {
   envoy,
@@ -87,16 +87,15 @@ function scriptPeers(script: `${string}.lua`): (setting: () => Setting) => Peer[
 
 /** A module in Envoy and in Weir: one of BENCH_MODULES, by default the auth filter for Proxy-Wasm in AssemblyScript. */
 function modulePeers(setting: () => Setting): Peer[] {
-  const modules = (
-    process.env.BENCH_MODULES ?? join(import.meta.dirname, '../wasm/proxy-wasm/auth-assemblyscript.wasm')
-  ).split(',');
+  const chosen = process.env.BENCH_MODULES ?? join(import.meta.dirname, '../wasm/proxy-wasm/auth-assemblyscript.wasm');
+  const modules = chosen.split(',').map((path) => resolve(path) as Filter);
   return [
     nginx(setting()),
     ...(envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), 'none')]),
     weir(setting(), 'none'),
     ...modules.flatMap((module) => [
-      ...(envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), module as Filter)]),
-      weir(setting(), module as Filter),
+      ...(envoyProgram === undefined ? [] : [envoy(envoyProgram, setting(), module)]),
+      weir(setting(), module),
     ]),
   ];
 }

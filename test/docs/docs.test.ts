@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { OPTIONS, ROUTE_OPTIONS } from '../../runtimes/lua/options.ts';
+import { OPTIONS as WASM_OPTIONS } from '../../runtimes/proxy-wasm/options.ts';
 import { FilterStatus } from '../../src/abi/index.ts';
 import { loadConfigText } from '../../src/config/load.ts';
 import { ERROR_KINDS, type ErrorKind } from '../../src/errors.ts';
@@ -17,7 +18,7 @@ function blocks(path: string, language: string): string[] {
   return [...read(path).matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(([, text = '']) => text);
 }
 
-test.each(['README.md', 'runtimes/lua/README.md'])('the YAML of %s loads', (path) => {
+test.each(['README.md', 'runtimes/lua/README.md', 'runtimes/proxy-wasm/README.md'])('the YAML of %s loads', (path) => {
   const found = blocks(path, 'yaml');
   expect(found.length).toBeGreaterThan(0);
   for (const text of found) loadConfigText('-', text);
@@ -26,6 +27,11 @@ test.each(['README.md', 'runtimes/lua/README.md'])('the YAML of %s loads', (path
 test('every setting of a Lua entry is in its README', () => {
   const text = read('runtimes/lua/README.md');
   for (const option of [...OPTIONS, ...ROUTE_OPTIONS]) expect(text).toContain(`\`${option}\``);
+});
+
+test('every setting of a Proxy-Wasm entry is in its README', () => {
+  const text = read('runtimes/proxy-wasm/README.md');
+  for (const option of WASM_OPTIONS) expect(text).toContain(`\`${option}\``);
 });
 
 test('the README’s TypeScript compiles', () => {
