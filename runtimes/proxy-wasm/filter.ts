@@ -55,6 +55,8 @@ export function hooksOf(machine: Machine): object {
       return this.context === undefined ? FilterStatus.Continue : runTrailers(this.context, false, trailers);
     },
     onComplete() {
+      // What failed has been said.
+      if (machine.failed !== undefined) return;
       const context = open(this);
       context.logging = true;
       machine.call(context, 'proxy_on_log');

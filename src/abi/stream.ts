@@ -67,6 +67,8 @@ export interface CallRequest {
   /** Must hold `:method`, `:path` and `:authority`. */
   headers: HeaderMap;
   body?: Uint8Array;
+  /** Make the body chunked. */
+  trailers?: HeaderMap;
   /** Milliseconds until the call is given up; default 5,000. */
   timeout?: number;
 }

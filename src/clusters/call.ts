@@ -1,13 +1,14 @@
 /** A request that a filter sends through a cluster: the response is collected and given as one value. */
 import { type CallRequest, type CallResponse, ExtensionError, HeaderMap } from '../abi/index.ts';
 import type { MessageHead } from '../codec/head.ts';
-import { serializeRequestHead } from '../codec/serializer.ts';
+import { serializeRequestHead, serializeTrailers } from '../codec/serializer.ts';
 import type { WeirError } from '../errors.ts';
 import { Timer, type TimerTarget, type TimerWheel } from '../timers.ts';
 import type { ClusterSet } from './cluster.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { UpstreamConnection, UpstreamHandler } from './upstream-connection.ts';
 
+const NOTHING = new Uint8Array(0);
 const DEFAULT_TIMEOUT = 5000;
 /** Bytes of a response that a filter may get. */
 const MAX_RESPONSE = 16 * 1024 * 1024;
@@ -87,16 +88,26 @@ class Call implements UpstreamHandler, TimerTarget {
       return;
     }
     this.#connection = connection;
-    const { body } = this.#request;
+    const { body = NOTHING, trailers } = this.#request;
     const headers = this.#request.headers.clone();
     const method = headers.get(':method') as string;
-    if (body !== undefined && body.length > 0) headers.set('content-length', String(body.length));
-    else headers.remove('content-length');
     headers.remove('transfer-encoding');
     headers.remove('connection');
+    headers.remove('content-length');
     connection.begin(this, method);
-    connection.write(serializeRequestHead(headers, ''));
-    if (body !== undefined && body.length > 0) connection.write(body);
+    if (trailers !== undefined && trailers.size > 0) {
+      connection.write(serializeRequestHead(headers, 'transfer-encoding: chunked\r\n'));
+      if (body.length > 0) {
+        connection.write(`${body.length.toString(16)}\r\n`);
+        connection.write(body);
+        connection.write('\r\n');
+      }
+      connection.write(serializeTrailers(trailers));
+    } else {
+      if (body.length > 0) headers.set('content-length', String(body.length));
+      connection.write(serializeRequestHead(headers, ''));
+      if (body.length > 0) connection.write(body);
+    }
     connection.endRequest();
   }
 

@@ -9,7 +9,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ConfigInput } from '../../src/main.ts';
 import { buildProbes } from '../conformance/proxy-wasm/probes.ts';
 import { type LogCollector, onCleanup, type RunningProxy, simpleConfig, startProxy } from '../support/proxy.ts';
+import { exchange } from '../support/raw.ts';
 import { startUpstream } from '../support/upstream.ts';
+import { freePort, WeirProcess } from '../support/weir-process.ts';
 
 const built = mkdtempSync(join(tmpdir(), 'weir-proxy-wasm-'));
 const probe = join(built, 'probe-0.2.1.wasm');
@@ -271,6 +273,23 @@ test('a reload ends the plugin of the old configuration once its streams have en
   await expect.poll(() => said(log, 'on_delete').length).toBe(2);
 });
 
+test('a queue wakes the worker that registered it last, whichever worker fills it', async () => {
+  const port = await freePort();
+  const folder = mkdtempSync(join(built, 'workers-'));
+  const program = `on_configure: register_shared_queue 'q' *i=q
+on_request_headers: enqueue_shared_queue $q 'item'
+on_queue_ready: dequeue_shared_queue $q *b`;
+  const filters = [{ use: probe, name: 'probe', config: program }];
+  const listeners = [{ name: 'web', address: `127.0.0.1:${port}`, filters, routes: [{ respond: { status: 200 } }] }];
+  writeFileSync(join(folder, 'weir.json'), JSON.stringify({ workers: 2, listeners }));
+  const weir = new WeirProcess(['run', join(folder, 'weir.json')]);
+  await weir.until('listening on');
+  // New connections: the system spreads them over the workers.
+  for (let i = 0; i < 24; i++) await exchange(port, 'GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n');
+  const taken = () => [...weir.output.matchAll(/on_queue_ready dequeue_shared_queue -> 0 'item'/g)].length;
+  await expect.poll(taken).toBe(24);
+});
+
 test('metrics have Envoy’s prefix', async () => {
   const { port, proxy } = await start(
     "on_request_headers: define_metric 0 'my.requests' *i=c\non_request_headers: increment_metric $c 3",
@@ -278,6 +297,19 @@ test('metrics have Envoy’s prefix', async () => {
   await get(port);
   const labels = { filter: 'probe', listener: 'web' };
   expect(proxy.metrics.counter('weir_filter_wasmcustom_my_requests', '', labels).value).toBe(3);
+});
+
+test('a call sends its trailers', async () => {
+  const upstream = await startUpstream();
+  const program = `on_request_headers: http_call 'app' {:method=POST;:path=/aux;:authority=a} 'body' {x-end=yes} 1000 *i
+on_request_headers: return 1
+on_http_call_response: set_effective_context 2
+on_http_call_response: continue_stream 0`;
+  const { port } = await startProxy(
+    simpleConfig(upstream.port, { filters: [{ use: probe, name: 'probe', config: program }] }),
+  );
+  expect((await get(port)).status).toBe(200);
+  expect(upstream.seen[0]).toMatchObject({ path: '/aux', body: 'body', trailers: { 'x-end': 'yes' } });
 });
 
 // --- gRPC ---

@@ -48,10 +48,13 @@ export function callFunctions(machine: Machine): HostFunctions {
       const headers = headerMap(memory.copy(headersPointer, headersSize));
       if (headers === undefined) return Status.BadArgument;
       const body = memory.copy(bodyPointer, bodySize);
+      const trailers = headerMap(memory.copy(trailersPointer, trailersSize));
+      if (trailers === undefined) return Status.BadArgument;
       try {
         const response = root.plugin.host.call(cluster, {
           headers,
           ...(body.length > 0 ? { body } : {}),
+          ...(trailers.size > 0 ? { trailers } : {}),
           timeout: Math.min(timeout >>> 0 || LONGEST_CALL, LONGEST_CALL),
         });
         const id = machine.nextCallId(0);
