@@ -13,7 +13,7 @@ execFileSync(process.execPath, [`${root}node_modules/typescript/bin/tsc`, '-p', 
 for (const declarations of [
   'runtimes/lua/fengari/fengari.d.ts',
   'runtimes/lua/compiler/luaparse.d.ts',
-  'runtimes/assemblyscript/webassembly.d.ts',
+  'runtimes/shared/wasm/webassembly.d.ts',
 ]) {
   cpSync(`${root}${declarations}`, `${root}dist/${declarations}`);
 }
