@@ -290,6 +290,17 @@ on_queue_ready: dequeue_shared_queue $q *b`;
   await expect.poll(taken).toBe(24);
 });
 
+test('patterns of expressions are linear', async () => {
+  const expression =
+    "('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'+request.path).matches('^(a+)+$')||'matches'.matches('^m.*s$')";
+  const { port } = await start(`on_request_headers: call_foreign_function 'expr_create' '${expression}' *b
+on_request_headers: call_foreign_function 'expr_evaluate' '\\0\\0\\0\\0' *b
+on_response_headers: report 2 x-report`);
+  const started = performance.now();
+  expect((await get(port)).headers.get('x-report')).toMatch(/-> 0 '\\x01'$/);
+  expect(performance.now() - started).toBeLessThan(1000);
+});
+
 test('metrics have Envoy’s prefix', async () => {
   const { port, proxy } = await start(
     "on_request_headers: define_metric 0 'my.requests' *i=c\non_request_headers: increment_metric $c 3",

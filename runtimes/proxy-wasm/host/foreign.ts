@@ -4,9 +4,10 @@ import { deflateSync, inflateSync } from 'node:zlib';
 import { Status } from '../constants.ts';
 import type { Machine } from '../machine.ts';
 import { readFields, textField } from '../protobuf.ts';
+import { Expressions } from './expressions.ts';
 import type { HostFunctions } from './index.ts';
 
-type Foreign = (machine: Machine, bytes: Uint8Array) => Uint8Array | Status;
+type Foreign = (machine: Machine, bytes: Uint8Array, expressions: Expressions) => Uint8Array | Status;
 
 const NOTHING = new Uint8Array(0);
 /** Bytes of what is unpacked. */
@@ -42,6 +43,9 @@ const FOREIGN: Readonly<Record<string, Foreign>> = {
     if (context !== undefined && 'stream' in context) context.stream.clearRouteCache();
     return NOTHING;
   },
+  expr_create: (_, bytes, expressions) => expressions.create(bytes),
+  expr_evaluate: (_, bytes, expressions) => expressions.evaluate(bytes),
+  expr_delete: (_, bytes, expressions) => expressions.delete(bytes),
   /** `SetEnvoyFilterStateArguments { path, value, span }`. */
   set_envoy_filter_state(machine, bytes) {
     const context = machine.effective;
@@ -89,6 +93,7 @@ function parsed(bytes: Uint8Array): ReturnType<typeof readFields> | undefined {
 
 export function foreignFunctions(machine: Machine): HostFunctions {
   const { memory } = machine;
+  const expressions = new Expressions(machine);
   return {
     proxy_call_foreign_function(namePointer, nameSize, pointer, size, resultTo, resultSizeTo) {
       if (!memory.holds(namePointer, nameSize) || !memory.holds(pointer, size)) return Status.InvalidMemoryAccess;
@@ -96,7 +101,7 @@ export function foreignFunctions(machine: Machine): HostFunctions {
       const foreign = Object.hasOwn(FOREIGN, name) ? FOREIGN[name] : undefined;
       if (foreign === undefined) return Status.NotFound;
       machine.charge(size >>> 0);
-      const result = foreign(machine, memory.copy(pointer, size));
+      const result = foreign(machine, memory.copy(pointer, size), expressions);
       if (typeof result === 'number') return result;
       // The module may not want the result.
       if (result.length === 0 || resultTo === 0) return Status.Ok;

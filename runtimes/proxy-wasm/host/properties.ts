@@ -43,6 +43,12 @@ export function propertyFunctions(machine: Machine): HostFunctions {
   };
 }
 
+/** A property as a value of expressions; `path` has NUL between its parts. */
+export function attributeOf(context: Context | undefined, path: string): Property | undefined {
+  const found = find(context, path);
+  return found === NO_VALUE ? undefined : found;
+}
+
 function serialize(value: Property): Uint8Array {
   if (value instanceof Uint8Array) return value;
   if (typeof value === 'string') return Buffer.from(value, 'latin1');
