@@ -7,9 +7,14 @@ import { compileMatch, type RequestMatcher } from '../routing/matchers.ts';
 
 /** Seconds: hooks are short. */
 const HOOK_BUCKETS = [0.000001, 0.000005, 0.00001, 0.00005, 0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 1];
-/** So many tripped budgets in so many milliseconds take the filter out of service for as long. */
+/**
+ * So many tripped budgets in so many milliseconds take the filter out of service for as long. One that took long before it ended counts
+ * more: other streams of the worker waited meanwhile.
+ */
 const BREAKER_TRIPS = 5;
 const BREAKER_WINDOW = 10_000;
+/** Milliseconds that count as a further trip. */
+const TRIP_TIME = 10;
 
 export class FilterEntry {
   /** Unique in its data plane, from 1: what the watchdog names when a worker is stuck. */
@@ -72,19 +77,20 @@ export class FilterEntry {
     return now < this.#brokenUntil;
   }
 
-  /** The filter broke a budget. */
-  trip(now: number): void {
+  /** The filter broke a budget. @param took milliseconds of the hook that did */
+  trip(now: number, took: number): void {
     if (now - this.#windowStart > BREAKER_WINDOW) {
       this.#windowStart = now;
       this.#trips = 0;
     }
-    if (++this.#trips < BREAKER_TRIPS) return;
+    this.#trips += 1 + took / TRIP_TIME;
+    if (this.#trips < BREAKER_TRIPS) return;
     this.#trips = 0;
     this.#brokenUntil = now + BREAKER_WINDOW;
     this.#broken.add();
     this.logger.write(
       'error',
-      `filter broke its budget ${BREAKER_TRIPS} times: out of service for ${BREAKER_WINDOW / 1000} s`,
+      `filter broke its budget too often, or for too long: out of service for ${BREAKER_WINDOW / 1000} s`,
       {
         filter: this.name,
       },

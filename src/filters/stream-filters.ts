@@ -49,6 +49,8 @@ export class StreamFilters {
   #matched = 0;
   /** A filter wants the route to be matched again. */
   #cleared = false;
+  /** Milliseconds of the hook that failed last. */
+  #took = 0;
   #destroyed = false;
   #hasRequestBodyHooks = false;
   #hasResponseBodyHooks = false;
@@ -228,9 +230,11 @@ export class StreamFilters {
     }
     mark[0] = 0;
     this.#running = undefined;
-    entry.duration.observe((performance.now() - started) / 1000);
+    const took = performance.now() - started;
+    entry.duration.observe(took / 1000);
     if (failure !== undefined) {
       this.#pendingReply = undefined;
+      this.#took = took;
       const side = hook <= Hook.RequestTrailers ? this.request : this.response;
       // As for every answer within a request's body: what is left of it is not read.
       if (hook === Hook.RequestBody && !entry.failOpen) this.owner.drainConnection();
@@ -299,7 +303,7 @@ export class StreamFilters {
     const { entry } = instance;
     instance.unfit = undefined;
     entry.errors.add();
-    if (error.code === 'budget') entry.trip(this.owner.wheel.now);
+    if (error.code === 'budget') entry.trip(this.owner.wheel.now, this.#took);
     entry.logger.write('error', `filter failed${describeError(error, '\n')}`, {
       filter: entry.name,
       runtime: entry.runtime,
