@@ -52,6 +52,8 @@ export class Guest {
   readonly #free: number[] = [];
   /** It trapped: its stack and its memory can't be trusted any more. */
   dead = false;
+  /** By what. */
+  failure = '';
 
   readonly #module: WasmModule;
   readonly #fuel: Fuel;
@@ -115,7 +117,9 @@ export class Guest {
       return call();
     } catch (error) {
       this.dead = true;
-      throw trapError(error, this.#module, this.#fuel);
+      const failure = trapError(error, this.#module, this.#fuel);
+      this.failure = failure.message;
+      throw failure;
     }
   }
 

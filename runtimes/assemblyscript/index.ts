@@ -11,6 +11,7 @@ import {
   type StreamFilter,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
+import { Backoff } from '../shared/wasm/backoff.ts';
 import { exportNames, WasmFormatError } from '../shared/wasm/binary.ts';
 import { DEFAULT_INSTRUCTIONS, DEFAULT_MEMORY, type WasmModule, WasmModules } from '../shared/wasm/module.ts';
 import { Guest, type GuestStream } from './guest.ts';
@@ -79,7 +80,10 @@ class AssemblyScriptFactory implements StreamFilterFactory {
   readonly #host: FilterHost;
   readonly #module: WasmModule;
   readonly #hooks: object;
+  readonly #backoff = new Backoff();
   #guest: Guest;
+  /** The instance whose failure was counted last. */
+  #noted: Guest | undefined;
 
   constructor(spec: FilterSpec, host: FilterHost, module: WasmModule, exported: readonly string[]) {
     this.#spec = spec;
@@ -90,12 +94,26 @@ class AssemblyScriptFactory implements StreamFilterFactory {
   }
 
   create(stream: Stream): StreamFilter {
-    // After a trap the streams of the old instance get their policy's answer, and new ones a new instance.
-    if (this.#guest.dead) this.#guest = this.#start();
+    // After a trap the streams of the old instance get their policy's answer, and new ones, after a while, a new instance.
+    if (this.#guest.dead) this.#guest = this.#restart();
     const filter = Object.create(this.#hooks) as GuestFilter;
     filter.guest = this.#guest;
     filter.opened = this.#guest.open(stream);
     return filter;
+  }
+
+  #restart(): Guest {
+    if (this.#noted !== this.#guest) {
+      this.#noted = this.#guest;
+      this.#backoff.failed(this.#guest.failure);
+    }
+    this.#backoff.check();
+    try {
+      return this.#start();
+    } catch (error) {
+      this.#backoff.failed(error instanceof Error ? error.message : String(error));
+      throw error;
+    }
   }
 
   #start(): Guest {

@@ -11,6 +11,7 @@ import {
   type StreamFilter,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
+import { Backoff } from '../shared/wasm/backoff.ts';
 import { isComponent } from '../shared/wasm/binary.ts';
 import { DEFAULT_INSTRUCTIONS, DEFAULT_MEMORY } from '../shared/wasm/module.ts';
 import { type ComponentFilter, hooksOf } from './filter.ts';
@@ -20,11 +21,6 @@ import { wasiImports } from './wasi.ts';
 
 /** Instances of a component that may wait: each serves one call at a time. */
 const MOST_INSTANCES = 16;
-/** Milliseconds until a failed instance is replaced, doubled with each failure in a row. */
-const FIRST_WAIT = 1000;
-const LONGEST_WAIT = 30_000;
-const FORGIVEN_AFTER = 60_000;
-
 export function createComponentRuntime(): FilterRuntime {
   const known = new Map<string, WeakRef<Component>>();
   return {
@@ -76,9 +72,7 @@ class ComponentFactory implements StreamFilterFactory {
   readonly #hooks: object;
   readonly #most: number;
   #guests: Guest[];
-  #failures = 0;
-  #lastFailure = 0;
-  #retryAt = 0;
+  readonly #backoff = new Backoff();
 
   constructor(
     spec: FilterSpec,
@@ -115,10 +109,8 @@ class ComponentFactory implements StreamFilterFactory {
     let best = this.#guests[0];
     for (const guest of this.#guests) if (best === undefined || guest.load < best.load) best = guest;
     if (best !== undefined && (best.load === 0 || this.#guests.length >= this.#most)) return best;
-    const wait = this.#retryAt - performance.now();
-    if (best !== undefined && wait > 0) return best;
-    if (wait > 0)
-      throw new ExtensionError('threw', `the component failed and is started again in ${Math.ceil(wait)} ms`);
+    if (best !== undefined && this.#backoff.waits) return best;
+    this.#backoff.check();
     try {
       const [started, ready] = this.#start();
       // What it says then its streams are told.
@@ -132,10 +124,7 @@ class ComponentFactory implements StreamFilterFactory {
 
   #noteFailures(failed: readonly Guest[]): void {
     this.#guests = this.#guests.filter((guest) => !failed.includes(guest));
-    const now = performance.now();
-    this.#failures = now - this.#lastFailure > FORGIVEN_AFTER ? 1 : this.#failures + 1;
-    this.#lastFailure = now;
-    this.#retryAt = now + Math.min(FIRST_WAIT * 2 ** (this.#failures - 1), LONGEST_WAIT);
+    this.#backoff.failed(failed[0]?.failed?.message ?? '');
   }
 
   /** @throws FilterConfigError; a component that may wait says it by the promise. */

@@ -1,16 +1,12 @@
 /** The machines of one data plane: entries with the same code and settings share one, and one that failed is made anew. */
 import { createHash } from 'node:crypto';
 import { ExtensionError, FilterConfigError, type FilterHost } from '../../src/abi/index.ts';
+import { Backoff } from '../shared/wasm/backoff.ts';
 import { type WasmLimits, type WasmModule, WasmModules } from '../shared/wasm/module.ts';
 import type { RootContext } from './context.ts';
 import { Machine } from './machine.ts';
 import type { MachineSettings, PluginSettings, WasmOptions } from './options.ts';
 import { SharedQueues, VmData } from './shared-store.ts';
-
-/** Milliseconds until a failed machine is made anew: doubled with each failure, forgotten after a while without one. */
-const FIRST_WAIT = 1000;
-const LONGEST_WAIT = 30_000;
-const FORGIVEN_AFTER = 60_000;
 
 /** The place of one machine, which is another one after a failure. */
 export class MachineSlot {
@@ -19,9 +15,7 @@ export class MachineSlot {
   readonly #host: FilterHost;
   readonly #onUnused: () => void;
   #machine: Machine | undefined;
-  #failures = 0;
-  #lastFailure = 0;
-  #retryAt = 0;
+  readonly #backoff = new Backoff();
   #users = 0;
 
   constructor(module: WasmModule, settings: MachineSettings, host: FilterHost, onUnused: () => void) {
@@ -45,14 +39,7 @@ export class MachineSlot {
 
   /** A context after the machine failed. @throws ExtensionError while it is too early, or when it fails again. */
   reopen(plugin: PluginSettings): RootContext {
-    const { failed } = this.#machine ?? {};
-    const wait = this.#retryAt - performance.now();
-    if (failed !== undefined && wait > 0) {
-      throw new ExtensionError(
-        'threw',
-        `the module failed and is started again in ${Math.ceil(wait)} ms; it failed by: ${failed.message}`,
-      );
-    }
+    if (this.#machine?.failed !== undefined) this.#backoff.check();
     try {
       return this.#current().openRoot(plugin);
     } catch (error) {
@@ -77,19 +64,12 @@ export class MachineSlot {
     try {
       machine = new Machine(this.#module, this.#settings, this.#host.log);
     } catch (error) {
-      this.#hasFailed();
+      this.#backoff.failed(error instanceof Error ? error.message : String(error));
       throw error;
     }
-    machine.onFailure = () => this.#hasFailed();
+    machine.onFailure = () => this.#backoff.failed(machine.failed?.message ?? '');
     this.#machine = machine;
     return machine;
-  }
-
-  #hasFailed(): void {
-    const now = performance.now();
-    this.#failures = now - this.#lastFailure > FORGIVEN_AFTER ? 1 : this.#failures + 1;
-    this.#lastFailure = now;
-    this.#retryAt = now + Math.min(FIRST_WAIT * 2 ** (this.#failures - 1), LONGEST_WAIT) * (1 + Math.random() / 10);
   }
 }
 
