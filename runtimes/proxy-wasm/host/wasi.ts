@@ -13,6 +13,12 @@ const ENOTSUP = 58;
 const MAX_RANDOM = 64 * 1024;
 const REALTIME = 0;
 const MONOTONIC = 1;
+/** Functions on files: there are none. The search for directories that are open already ends by this. */
+const NO_FILES =
+  'fd_advise fd_allocate fd_close fd_datasync fd_fdstat_set_rights fd_filestat_get fd_filestat_set_size fd_filestat_set_times fd_pread fd_prestat_dir_name fd_prestat_get fd_pwrite fd_readdir fd_renumber fd_seek fd_sync fd_tell path_create_directory path_filestat_get path_filestat_set_times path_link path_open path_readlink path_remove_directory path_rename path_symlink path_unlink_file'.split(
+    ' ',
+  );
+const NOT_SUPPORTED = ['proc_raise', 'sock_accept', 'sock_recv', 'sock_send', 'sock_shutdown'];
 const MAX_VECTORS = 1024;
 /** Longer lines are cut. */
 const MAX_LINE = 64 * 1024;
@@ -21,6 +27,8 @@ export function wasiFunctions(machine: Machine): HostFunctions {
   const { memory } = machine;
   const environment = () => machine.settings.environment.map((line) => Buffer.from(`${line}\0`));
   return {
+    ...Object.fromEntries(NO_FILES.map((name) => [name, () => EBADF])),
+    ...Object.fromEntries(NOT_SUPPORTED.map((name) => [name, () => ENOTSUP])),
     fd_write(fd, vectors, count, writtenTo) {
       if (fd !== 1 && fd !== 2) return EBADF;
       if (count >>> 0 > MAX_VECTORS) return EINVAL;
@@ -78,8 +86,6 @@ export function wasiFunctions(machine: Machine): HostFunctions {
     proc_exit(code) {
       throw new ProcExit(code);
     },
-    fd_close: (_fd: number) => EBADF,
-    fd_seek: (_fd: number, _offset: bigint, _whence: number, _to: number) => EBADF,
     fd_read: (_fd: number, _vectors: number, _count: number, _to: number) => ENOSYS,
     fd_fdstat_get(fd, statTo) {
       if (fd !== 1 && fd !== 2) return EBADF;
@@ -90,11 +96,6 @@ export function wasiFunctions(machine: Machine): HostFunctions {
       return memory.write(statTo, stat) ? SUCCESS : EFAULT;
     },
     fd_fdstat_set_flags: (fd: number, _flags: number) => (fd <= 2 ? SUCCESS : EBADF),
-    fd_filestat_get: (_fd: number, _to: number) => EBADF,
-    fd_prestat_get: (_fd: number, _to: number) => EBADF,
-    fd_prestat_dir_name: (_fd: number, _path: number, _size: number) => EBADF,
-    path_open: (..._args: unknown[]) => EBADF,
-    path_filestat_get: (..._args: unknown[]) => EBADF,
     sched_yield: () => SUCCESS,
     poll_oneoff(_in, _out, _count, eventsTo) {
       return memory.writeU32(eventsTo, 0) ? SUCCESS : EFAULT;
