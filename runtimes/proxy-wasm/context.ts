@@ -23,6 +23,8 @@ export class RootContext {
   status: { code: number; message: string } = { code: 0, message: '' };
   grpc: GrpcCalls | undefined;
   #ticker: NodeJS.Timeout | undefined;
+  /** Milliseconds; 0 for no ticks. */
+  #period = 0;
   /** It put off its end, until `proxy_done`. */
   #ending: NodeJS.Timeout | undefined;
 
@@ -38,10 +40,22 @@ export class RootContext {
 
   /** @param ms 0: no more ticks. */
   setTickPeriod(ms: number): void {
-    clearInterval(this.#ticker);
-    this.#ticker = undefined;
-    if (ms === 0 || this.closed) return;
-    this.#ticker = setInterval(() => this.machine.callRoot(this, 'proxy_on_tick'), Math.min(ms, 2 ** 31 - 1));
+    clearTimeout(this.#ticker);
+    this.#period = Math.min(ms, 2 ** 31 - 1);
+    if (ms > 0 && !this.closed) this.#schedule(this.#period);
+  }
+
+  /** Ticks take at most half of a worker's time, whatever the period. */
+  #schedule(delay: number): void {
+    this.#ticker = setTimeout(() => {
+      const ticker = this.#ticker;
+      const started = performance.now();
+      this.machine.callRoot(this, 'proxy_on_tick');
+      const took = performance.now() - started;
+      // The tick itself may have set another period.
+      if (!this.closed && this.#ticker === ticker && this.#period > 0)
+        this.#schedule(Math.max(this.#period - took, took));
+    }, delay);
     this.#ticker.unref();
   }
 
@@ -75,7 +89,7 @@ export class RootContext {
   /** The machine has failed: nothing runs any more. */
   stop(): void {
     this.closed = true;
-    clearInterval(this.#ticker);
+    clearTimeout(this.#ticker);
     clearTimeout(this.#ending);
     this.grpc?.cancelAll();
   }
