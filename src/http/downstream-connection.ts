@@ -75,11 +75,14 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
     if (this.#stream === undefined && this.#state === 'open') this.#socket.destroySoon();
   }
 
-  /** Breaks the connection off, so that no client takes what it got for complete. */
-  abort(): void {
+  /**
+   * Breaks the connection off, so that no client takes what it got for complete.
+   * @param byReset an ordinary end would look like the end of the body.
+   */
+  abort(byReset = false): void {
     if (this.#state === 'closed') return;
-    if (this.#socket.connecting) this.#socket.destroy();
-    else this.#socket.resetAndDestroy();
+    if (byReset) this.#socket.resetAndDestroy();
+    else this.#socket.destroy();
   }
 
   /** Writes text as latin-1. False: the client is slow, wait for `onDownstreamDrain`. */

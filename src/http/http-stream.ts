@@ -466,7 +466,8 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
     this.#snapshot.accessLog?.write(this);
     this.#filters.destroy();
     this.#snapshot.release();
-    if (code !== undefined && code !== 'downstream_disconnected') this.#connection.abort();
+    if (code !== undefined && code !== 'downstream_disconnected')
+      this.#connection.abort(this.#writer.endsWithConnection);
     if (this.#tunnel === undefined) this.#connection.streamDone(this.#keepAlive, this.#requestDone);
   }
 }

@@ -35,6 +35,11 @@ export class ResponseWriter {
     this.#sink = sink;
   }
 
+  /** The end of the connection says where the body ends. */
+  get endsWithConnection(): boolean {
+    return this.#framing === 'close';
+  }
+
   /**
    * Takes the head. Returns whether the connection can live on: a body that ends with the connection can't.
    * @param minorVersion of the client's request.
