@@ -52,6 +52,11 @@ export class MachineSlot {
     if (--this.#users === 0) this.#onUnused();
   }
 
+  /** The data plane ends: no tick, no answer to a call comes any more. */
+  close(): void {
+    for (const root of this.#machine?.roots ?? []) root.stop();
+  }
+
   #tryOut(plugin: PluginSettings): void {
     const trial = new Machine(this.#module, this.#settings, this.#host.log);
     trial.openRoot(plugin);
@@ -107,6 +112,7 @@ export class Machines {
   }
 
   close(): void {
+    for (const slot of this.#slots.values()) slot.close();
     this.#queues?.close();
     this.#slots.clear();
   }
