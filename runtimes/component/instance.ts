@@ -69,8 +69,15 @@ export class Guest {
   call(name: string, id: number, ...args: unknown[]): unknown {
     const hook = this.#component.exports[name];
     if (hook === undefined) return undefined;
-    if (this.#busy === undefined) return this.#enter(hook, id, args);
-    return this.#busy.then(() => this.#enter(hook, id, args));
+    return this.#busy === undefined ? this.#enter(hook, id, args) : this.#enterLater(hook, id, args);
+  }
+
+  /** Others may be first when the running call has ended; and the stream may be gone by then, its number another's. */
+  async #enterLater(hook: (...args: unknown[]) => unknown, id: number, args: readonly unknown[]): Promise<unknown> {
+    const stream = this.#streams[id];
+    while (this.#busy !== undefined) await this.#busy;
+    if (this.#streams[id] !== stream) throw new ExtensionError('contract', 'the stream has ended');
+    return this.#enter(hook, id, args);
   }
 
   #enter(hook: (...args: unknown[]) => unknown, first: unknown, args: readonly unknown[], start = false): unknown {

@@ -77,3 +77,16 @@ test('a filter that breaks its budget again and again is taken out of service', 
   }
   expect(log.messages('error').some((message) => message.includes('out of service'))).toBe(true);
 });
+
+test('more requests wait for calls at once than a component has instances', async () => {
+  const upstream = await startUpstream();
+  const aux = await startUpstream((_, response) => setTimeout(() => response.writeHead(207).end(), 20));
+  const filters = [{ use: join(built, 'component.wasm'), name: 'canonical', config: { case: 'pause-resume' } }];
+  const config = simpleConfig(upstream.port, { filters });
+  config.clusters?.push({ name: 'aux', endpoints: [`127.0.0.1:${aux.port}`] });
+  const { port } = await startProxy(config);
+  const answers = await Promise.all(Array.from({ length: 60 }, () => fetch(`http://127.0.0.1:${port}/`)));
+  expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+  expect(upstream.seen.every(({ headers }) => headers['x-checked'] === '207')).toBe(true);
+  expect(upstream.seen).toHaveLength(60);
+}, 20_000);
