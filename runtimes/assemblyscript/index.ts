@@ -40,10 +40,10 @@ export function createAssemblyScriptRuntime(): FilterRuntime {
   const modules = new WasmModules();
   return {
     name: 'assemblyscript',
-    sniff: ({ path, bytes }) =>
-      path.endsWith('.wasm') &&
-      exportNames(bytes).includes('__rtti_base') &&
-      !exportNames(bytes).some((name) => name.startsWith('proxy_abi_version_')),
+    sniff({ path, bytes }) {
+      const names = path.endsWith('.wasm') ? exportNames(bytes) : [];
+      return names.includes('__rtti_base') && !names.some((name) => name.startsWith('proxy_abi_version_'));
+    },
     load: (spec, host) => load(spec, host, modules),
   };
 }

@@ -1,5 +1,4 @@
 /** The component runtime: WebAssembly components for the WIT package weir:filter (wasm/wit), through jco. */
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import {
   ExtensionError,
@@ -13,7 +12,7 @@ import {
 } from '../../src/abi/index.ts';
 import { Backoff } from '../shared/wasm/backoff.ts';
 import { isComponent } from '../shared/wasm/binary.ts';
-import { DEFAULT_INSTRUCTIONS, DEFAULT_MEMORY } from '../shared/wasm/module.ts';
+import { ByContent, DEFAULT_INSTRUCTIONS, DEFAULT_MEMORY, digestOf } from '../shared/wasm/module.ts';
 import { type ComponentFilter, hooksOf } from './filter.ts';
 import { Guest } from './instance.ts';
 import { CALLOUT, Component } from './transpile.ts';
@@ -21,8 +20,9 @@ import { wasiImports } from './wasi.ts';
 
 /** Instances of a component that may wait: each serves one call at a time. */
 const MOST_INSTANCES = 16;
+
 export function createComponentRuntime(): FilterRuntime {
-  const known = new Map<string, WeakRef<Component>>();
+  const known = new ByContent<Component>();
   return {
     name: 'component',
     sniff: ({ bytes }) => isComponent(bytes),
@@ -30,21 +30,18 @@ export function createComponentRuntime(): FilterRuntime {
   };
 }
 
-async function load(
-  spec: FilterSpec,
-  host: FilterHost,
-  known: Map<string, WeakRef<Component>>,
-): Promise<StreamFilterFactory> {
+async function load(spec: FilterSpec, host: FilterHost, known: ByContent<Component>): Promise<StreamFilterFactory> {
   if (spec.file === undefined)
     throw new FilterConfigError('a component filter needs the path of a .wasm file in `use:`');
   const bytes = readFileSync(spec.file);
   if (!isComponent(bytes)) throw new FilterConfigError(`${spec.use} is no WebAssembly component`);
   const { memory = DEFAULT_MEMORY, instructions = DEFAULT_INSTRUCTIONS } = spec.limits;
-  const key = `${createHash('sha256').update(bytes).digest('hex')} ${memory} ${instructions}`;
-  let component = known.get(key)?.deref();
+  const limits = { memory, instructions };
+  const digest = digestOf(bytes);
+  let component = known.get(digest, limits);
   if (component === undefined) {
-    component = await Component.load(bytes, { memory, instructions });
-    known.set(key, new WeakRef(component));
+    component = await Component.load(bytes, limits);
+    known.set(digest, limits, component);
   }
   if (!component.exports.some((name) => name.startsWith('on'))) {
     throw new FilterConfigError(`${spec.use} exports no hook of the package weir:filter`, {

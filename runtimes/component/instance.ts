@@ -7,10 +7,9 @@ import {
   type Stream,
   type StreamInfo,
 } from '../../src/abi/index.ts';
+import { INSTRUCTIONS_PER_CALL } from '../shared/wasm/module.ts';
+import { failureOf } from '../shared/wasm/trap.ts';
 import { CALLOUT, type Component, type ComponentInstance } from './transpile.ts';
-
-/** A host call is worth so many instructions. */
-const INSTRUCTIONS_PER_CALL = 200;
 
 type Fields = [string, string][];
 
@@ -111,23 +110,9 @@ export class Guest {
   }
 
   #fail(error: unknown): ExtensionError {
-    this.failed = this.#toError(error);
+    const isEmpty = this.#component.fuels.some((fuel) => fuel.isEmpty);
+    this.failed = failureOf(error, 'component', this.#instructions, isEmpty);
     return this.failed;
-  }
-
-  #toError(error: unknown): ExtensionError {
-    if (error instanceof ExtensionError) return error;
-    if (this.#component.fuels.some((fuel) => fuel.isEmpty)) {
-      return new ExtensionError('budget', `the component used up its budget of ${this.#instructions} instructions`, {
-        cause: error,
-      });
-    }
-    if (error instanceof RangeError)
-      return new ExtensionError('budget', "the component's call stack overflowed", { cause: error });
-    const kind = error instanceof WebAssembly.RuntimeError ? 'trap: ' : '';
-    return new ExtensionError('threw', `${kind}${error instanceof Error ? error.message : String(error)}`, {
-      cause: error,
-    });
   }
 
   #stream(id: number): Stream {

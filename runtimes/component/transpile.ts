@@ -1,8 +1,6 @@
 /** A component as core modules with budgets and the JavaScript between them, made by jco. */
-import { createHash } from 'node:crypto';
 import { FilterConfigError } from '../../src/abi/index.ts';
-import { WasmFormatError } from '../shared/wasm/binary.ts';
-import { type Fuel, type WasmLimits, WasmModule } from '../shared/wasm/module.ts';
+import { digestOf, type Fuel, type WasmLimits, WasmModule } from '../shared/wasm/module.ts';
 
 /** The interface by which a component calls out; one that imports it may wait within its hooks. */
 export const CALLOUT = 'weir:filter/callout';
@@ -64,25 +62,23 @@ export class Component {
     try {
       let made = await transpileBytes(bytes, common);
       if (made.imports.includes(CALLOUT)) {
-        const { witVersion } = versionOf(bytes);
         made = await transpileBytes(bytes, {
           ...common,
           asyncMode: 'jspi',
-          asyncImports: [`${CALLOUT}@${witVersion}#call`],
+          asyncImports: [`${CALLOUT}@${calloutVersion(bytes)}#call`],
           asyncExports: ASYNC_HOOKS,
         });
       }
       const modules = new Map<string, WasmModule>();
       for (const [path, content] of Object.entries(made.files)) {
         if (!path.endsWith('.wasm')) continue;
-        const digest = createHash('sha256').update(content).digest('hex');
-        modules.set(path, new WasmModule(content, digest, limits, true));
+        modules.set(path, new WasmModule(content, digestOf(content), limits, true));
       }
       const code = new TextDecoder().decode(made.files[`${NAME}.js`]);
       const exports = made.exports.filter(([, kind]) => kind === 'function').map(([name]) => name);
       return new Component(made.imports, exports, modules, evaluate(code));
     } catch (error) {
-      if (error instanceof WasmFormatError || error instanceof Error) {
+      if (error instanceof Error) {
         throw new FilterConfigError(`this component can't be used: ${error.message}`, { cause: error });
       }
       throw error;
@@ -111,10 +107,10 @@ export class Component {
   }
 }
 
-/** The version of the package weir:filter that a component names. */
-function versionOf(bytes: Uint8Array): { witVersion: string } {
+/** The version of the interface that a component names. */
+function calloutVersion(bytes: Uint8Array): string {
   const found = /weir:filter\/callout@([0-9a-z.-]+)/.exec(Buffer.from(bytes).toString('latin1'));
-  return { witVersion: found?.[1] ?? '0.1.0' };
+  return found?.[1] ?? '0.1.0';
 }
 
 /** jco's code has no imports; evaluated as a function it can be collected, which a module can't. */

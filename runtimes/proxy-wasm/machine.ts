@@ -1,6 +1,6 @@
 /** One running instance of a module: its contexts, the calls into it, and what becomes of it when one fails. */
 import { ExtensionError, FilterConfigError, type Log } from '../../src/abi/index.ts';
-import type { Fuel, WasmModule } from '../shared/wasm/module.ts';
+import { type Fuel, INSTRUCTIONS_PER_CALL, type WasmModule } from '../shared/wasm/module.ts';
 import { trapError } from '../shared/wasm/trap.ts';
 import { ABI_MARKERS } from './constants.ts';
 import { type Context, RootContext, StreamContext } from './context.ts';
@@ -8,8 +8,6 @@ import { hostFunctions, unknownImports } from './host/index.ts';
 import { GuestMemory } from './memory.ts';
 import type { MachineSettings, PluginSettings } from './options.ts';
 
-/** A host call is worth so many instructions, so that a loop of them ends too. */
-const INSTRUCTIONS_PER_CALL = 200;
 /** How many bytes given to the module are worth a host call. */
 const BYTES_PER_CALL = 4096;
 

@@ -20,7 +20,7 @@ interface Compiler {
 }
 
 /**
- * Compiles a filter to the file beside it; returns its path. `import ... from "weir/assembly"` finds Weir's library.
+ * Compiles a filter to the file beside it; returns its path. `import ... from "weir"` finds Weir's library.
  * @throws BuildError with the compiler's messages.
  */
 export async function buildWasm(source: string): Promise<string> {

@@ -55,8 +55,8 @@ export function hostFunctions(
   const linked: Record<string, Record<string, HostFunction>> = {};
   for (const { module, name } of imports) {
     linked[module] ??= {};
-    const found = functionOf(module, name, proxy, wasi);
-    if (found !== undefined) linked[module][name] = found(machine);
+    const found = functionOf(machine, module, name, proxy, wasi);
+    if (found !== undefined) linked[module][name] = found;
   }
   return linked;
 }
@@ -76,25 +76,24 @@ function isKnown(module: string, name: string): boolean {
 let KNOWN: { proxy: string[]; wasi: string[] } | undefined;
 
 function functionOf(
+  machine: Machine,
   module: string,
   name: string,
   proxy: HostFunctions,
   wasi: HostFunctions,
-): ((machine: Machine) => HostFunction) | undefined {
+): HostFunction | undefined {
   if (WASI_MODULES.includes(module)) {
     const found = wasi[name];
     if (found === undefined) return undefined;
-    return (machine) => (machine.allows(name) ? metered(machine, found) : () => ENOTCAPABLE);
+    return machine.allows(name) ? metered(machine, found) : () => ENOTCAPABLE;
   }
   if (module !== 'env') return undefined;
   const emscripten = EMSCRIPTEN[name];
-  if (emscripten !== undefined) return () => emscripten;
+  if (emscripten !== undefined) return emscripten;
   const found = proxy[name];
   if (found === undefined) return undefined;
-  return (machine) => {
-    if (!machine.allows(name)) return () => Status.InternalFailure;
-    return AT_START.has(name) ? metered(machine, found) : onceStarted(machine, found);
-  };
+  if (!machine.allows(name)) return () => Status.InternalFailure;
+  return AT_START.has(name) ? metered(machine, found) : onceStarted(machine, found);
 }
 
 /** Written out by the number of parameters, since this is on the way of every host call. */

@@ -7,6 +7,7 @@
  * Instructions that work on many bytes at once pay by their operand.
  */
 import {
+  exportNames,
   nameBytes,
   positiveI32,
   Reader,
@@ -67,7 +68,7 @@ export function addBudgets(module: Uint8Array, budget: Budget): Budgeted {
   // The fuel, and a place for an operand; each: i32, mutable, i32.const, end.
   const global = (value: number) => [0x7f, 1, 0x41, ...positiveI32(value), Op.End];
   replaced.set(SectionId.Global, append(module, globals, [global(budget.start), global(0)]));
-  const names = WebAssembly.Module.exports(new WebAssembly.Module(Uint8Array.from(module))).map(({ name }) => name);
+  const names = exportNames(module);
   let fuelExport = 'weir_fuel';
   while (names.includes(fuelExport)) fuelExport += '_';
   replaced.set(SectionId.Export, append(module, find(SectionId.Export), [[...nameBytes(fuelExport), 3, ...u32(fuel)]]));

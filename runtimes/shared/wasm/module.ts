@@ -5,6 +5,8 @@ import { addBudgets, type Budgeted } from './budget.ts';
 /** Bytes; instructions of one callback, and of what runs when a module is started and configured. */
 export const DEFAULT_MEMORY = 64 * 1024 * 1024;
 export const DEFAULT_INSTRUCTIONS = 20_000_000;
+/** A host call is worth so many instructions, so that a loop of them ends too. */
+export const INSTRUCTIONS_PER_CALL = 200;
 const START_FACTOR = 100;
 const MAX_FUEL = 2 ** 31 - 1;
 
@@ -80,19 +82,41 @@ function startFuel(limits: WasmLimits): number {
   return Math.min(limits.instructions * START_FACTOR, MAX_FUEL);
 }
 
-/** The modules of one runtime, by content and limits. A module that nobody uses any more can be collected. */
+/** What was made of a file, by its content and limits. What nobody uses any more can be collected. */
+export class ByContent<T extends object> {
+  readonly #made = new Map<string, WeakRef<T>>();
+
+  /** @param digest SHA-256 of the file, in hex. */
+  get(digest: string, limits: WasmLimits): T | undefined {
+    return this.#made.get(keyOf(digest, limits))?.deref();
+  }
+
+  set(digest: string, limits: WasmLimits, made: T): void {
+    for (const [key, ref] of this.#made) if (ref.deref() === undefined) this.#made.delete(key);
+    this.#made.set(keyOf(digest, limits), new WeakRef(made));
+  }
+}
+
+function keyOf(digest: string, { memory, instructions }: WasmLimits): string {
+  return `${digest} ${memory} ${instructions}`;
+}
+
+/** SHA-256 in hex. */
+export function digestOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** The modules of one runtime. */
 export class WasmModules {
-  readonly #known = new Map<string, WeakRef<WasmModule>>();
+  readonly #known = new ByContent<WasmModule>();
 
   /** @throws WasmFormatError */
   get(bytes: Uint8Array, limits: WasmLimits): WasmModule {
-    const digest = createHash('sha256').update(bytes).digest('hex');
-    const key = `${digest} ${limits.memory} ${limits.instructions}`;
-    const known = this.#known.get(key)?.deref();
+    const digest = digestOf(bytes);
+    const known = this.#known.get(digest, limits);
     if (known !== undefined) return known;
-    for (const [other, ref] of this.#known) if (ref.deref() === undefined) this.#known.delete(other);
     const made = new WasmModule(bytes, digest, limits);
-    this.#known.set(key, new WeakRef(made));
+    this.#known.set(digest, limits, made);
     return made;
   }
 }

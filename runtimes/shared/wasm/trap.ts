@@ -7,16 +7,23 @@ const MAX_FRAMES = 20;
 
 /** What a call into a module threw, as the failure of its filter. `fuel` is not there yet while the module is instantiated. */
 export function trapError(error: unknown, module: WasmModule, fuel: Fuel | undefined): ExtensionError {
+  const { instructions } = module.limits;
+  return failureOf(error, 'module', instructions, fuel?.isEmpty === true, () => describeTrap(error, module));
+}
+
+/** The same for what is of several modules. @param isEmpty the fuel is used up. */
+export function failureOf(
+  error: unknown,
+  what: 'module' | 'component',
+  instructions: number,
+  isEmpty: boolean,
+  trace: () => string[] = () => [],
+): ExtensionError {
   if (error instanceof ExtensionError) return error;
-  const detail = { trace: describeTrap(error, module), cause: error };
-  if (fuel?.isEmpty === true) {
-    return new ExtensionError(
-      'budget',
-      `the module used up its budget of ${module.limits.instructions} instructions`,
-      detail,
-    );
-  }
-  if (error instanceof RangeError) return new ExtensionError('budget', "the module's call stack overflowed", detail);
+  const detail = { trace: trace(), cause: error };
+  if (isEmpty)
+    return new ExtensionError('budget', `the ${what} used up its budget of ${instructions} instructions`, detail);
+  if (error instanceof RangeError) return new ExtensionError('budget', `the ${what}'s call stack overflowed`, detail);
   const kind = error instanceof WebAssembly.RuntimeError ? 'trap: ' : '';
   return new ExtensionError('threw', `${kind}${error instanceof Error ? error.message : error}`, detail);
 }
