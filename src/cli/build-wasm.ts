@@ -29,15 +29,15 @@ export async function buildWasm(source: string): Promise<string> {
   const output = source.replace(/\.ts$/, '.wasm');
   if (output === source) throw new BuildError(`${source} is no .ts file`);
   const base = dirname(resolve(source));
-  const library = relative(base, dirname(packageFile('wasm/assembly/weir.ts')));
   const { error, stderr } = await main([
     basename(source),
     '--baseDir',
     base,
     '--outFile',
     basename(output),
+    // A file, since the compiler lists folders from --baseDir but reads what is in them from the working directory.
     '--lib',
-    library,
+    packageFile('wasm/assembly/weir.ts'),
     '-O2',
     '--runtime',
     'incremental',

@@ -1,5 +1,5 @@
 /** What Weir offers to people who write filters in WebAssembly: the library for AssemblyScript, build-wasm, dev, inspect. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -41,11 +41,14 @@ test('the AssemblyScript library reaches metrics, shared data, routes and connec
 });
 
 test('build-wasm compiles a filter that imports "weir", and says where it is wrong', async () => {
-  const source = join(folder, 'auth.ts');
+  // Not as deep as the working directory: the compiler mixes up the two when it looks for libraries.
+  const nested = join(folder, 'some', 'where', 'deep');
+  mkdirSync(nested, { recursive: true });
+  const source = join(nested, 'auth.ts');
   const text = readFileSync(join(root, 'wasm/filters/auth.ts'), 'utf8').replace('"../assembly/weir"', '"weir"');
   writeFileSync(source, text);
-  expect(await buildWasm(source)).toBe(join(folder, 'auth.wasm'));
-  expect(await inspectWasm(join(folder, 'auth.wasm'))).toContain('kind: AssemblyScript module');
+  expect(await buildWasm(source)).toBe(join(nested, 'auth.wasm'));
+  expect(await inspectWasm(join(nested, 'auth.wasm'))).toContain('kind: AssemblyScript module');
   writeFileSync(source, text.replace('(403', '("403"'));
   await expect(buildWasm(source)).rejects.toThrow(/TS2322[\s\S]*auth\.ts\(/);
   await expect(buildWasm(join(folder, 'none.ts'))).rejects.toThrow('there is no file');
