@@ -5,6 +5,7 @@ import { createComponentRuntime } from './component/index.ts';
 import { createLuaRuntime } from './lua/index.ts';
 import { createModuleRuntime } from './module/index.ts';
 import { createNativeRuntime } from './native/index.ts';
+import { createPluginRuntime } from './plugin/index.ts';
 import { createProxyWasmRuntime } from './proxy-wasm/index.ts';
 
 /** New runtimes for one data plane. */
@@ -16,5 +17,6 @@ export function createRuntimes(): FilterRuntime[] {
     createAssemblyScriptRuntime(),
     createComponentRuntime(),
     createProxyWasmRuntime(),
+    createPluginRuntime(),
   ];
 }

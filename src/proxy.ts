@@ -15,6 +15,8 @@ import { Listener } from './listeners/listener.ts';
 import { AccessLog, compileAccessLogFormat } from './observability/access-log.ts';
 import { createLogger, type Logger } from './observability/logger.ts';
 import { Metrics } from './observability/metrics.ts';
+import type { PluginSource } from './plugins/lease.ts';
+import { PluginSet } from './plugins/plugin-set.ts';
 import { RouteError, RouteTable } from './routing/route-table.ts';
 import { createSharedMemory, SharedStore } from './shared-data.ts';
 import { TimerWheel } from './timers.ts';
@@ -30,6 +32,8 @@ export interface DataPlaneOptions {
   onTick?: () => void;
   /** What workers share; by default the data plane has a store of its own. */
   sharedMemory?: SharedArrayBuffer;
+  /** Where plugins run; by default the data plane starts and stops its own. */
+  plugins?: PluginSource;
   /** Several data planes share the addresses. */
   shared?: boolean;
 }
@@ -50,6 +54,9 @@ export class DataPlane {
   readonly #mark: Int32Array;
   readonly #shared: boolean;
   readonly #sharedMemory: SharedArrayBuffer | undefined;
+  readonly #plugins: PluginSource;
+  /** The plugins that are this data plane's own. */
+  readonly #ownPlugins: PluginSet | undefined;
   #store: SharedStore | undefined;
   readonly #listeners = new Map<string, Listener>();
   readonly #filterIds = new Map<string, number>();
@@ -65,6 +72,8 @@ export class DataPlane {
     this.#mark = options.mark ?? new Int32Array(1);
     this.#shared = options.shared ?? false;
     this.#sharedMemory = options.sharedMemory;
+    this.#ownPlugins = options.plugins === undefined ? new PluginSet(this.#logger, this.metrics) : undefined;
+    this.#plugins = options.plugins ?? (this.#ownPlugins as PluginSet);
   }
 
   get listeners(): readonly Listener[] {
@@ -102,6 +111,7 @@ export class DataPlane {
       store: this.#storeOf(config.shared_memory),
       clusters,
       wheel: this.#wheel,
+      plugins: this.#plugins,
       idOf: (listener: string, filter: string) => this.#idOf(`${listener}/${filter}`),
     };
     for (const [i, listener] of config.listeners.entries()) {
@@ -179,13 +189,14 @@ export class DataPlane {
     return this.#draining;
   }
 
-  /** Ends everything now. */
-  close(): void {
+  /** Ends everything now; resolves when the plugins have ended, too. */
+  async close(): Promise<void> {
     for (const listener of this.#listeners.values()) listener.close();
     this.#listeners.clear();
     this.#closeClusters(this.#clusters, new Map());
     this.#adapter.close();
     this.#wheel.close();
+    await this.#ownPlugins?.close();
   }
 
   async #drain(timeout: number): Promise<void> {
@@ -194,7 +205,7 @@ export class DataPlane {
     while (this.listeners.some((listener) => listener.connectionCount > 0) && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    this.close();
+    await this.close();
   }
 
   #closeClusters(clusters: ClusterSet, except: ClusterSet): void {

@@ -1,5 +1,6 @@
 /** The doorway for everything that extends Weir: filters, their factories and the runtimes that load them. */
 import type { HeaderMap } from './headers.ts';
+import type { Plugin, PluginSpec } from './plugin.ts';
 import type { CallRequest, CallResponse, Json, Log, Stream, StreamInfo } from './stream.ts';
 
 /**
@@ -176,6 +177,11 @@ export interface FilterHost {
    * @throws ExtensionError (`contract`) when the cluster is unknown.
    */
   grpc(cluster: string, request: GrpcRequest, handler: GrpcHandler): GrpcStream;
+  /**
+   * Starts a program as Weir's child, or joins those who use the same one. Close it when the factory is closed. What goes wrong shows in
+   * `started` and `problem`.
+   */
+  plugin(spec: PluginSpec): Plugin;
   /** Makes a change of this file reload the configuration, as a change of the script itself does. */
   watch(file: string): void;
 }

@@ -24,6 +24,7 @@ export {
   type StreamFilterFactory,
 } from './filter.ts';
 export { HeaderMap, InvalidHeaderError } from './headers.ts';
+export type { Plugin, PluginProcess, PluginResource, PluginSpec } from './plugin.ts';
 export type {
   CallRequest,
   CallResponse,
@@ -34,3 +35,4 @@ export type {
   Stream,
   StreamInfo,
 } from './stream.ts';
+export { parseDuration, parseSize } from './units.ts';

@@ -3,9 +3,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Config } from '../config/schema.ts';
 import { type Address, formatAddress } from '../config/values.ts';
 import { messageOf } from '../errors.ts';
-import { renderPrometheus, renderValues } from '../observability/exposition.ts';
+import { renderPrometheus, renderValues, sumOf } from '../observability/exposition.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { MetricsReader } from '../observability/metrics.ts';
+import type { PluginReport } from '../plugins/managed-plugin.ts';
 
 /** One worker's listeners and clusters. */
 export interface InspectedState {
@@ -32,10 +33,16 @@ export interface AdminSource {
   readonly config: Config;
   readonly lastReloadError: string;
   readonly metricsReaders: readonly MetricsReader[];
+  readonly plugins: readonly PluginReport[];
+  /** @throws Error when there is no plugin of that name, or its new processes do not start */
+  changePlugin(name: string, change: PluginChange): Promise<void>;
   inspect(): Promise<InspectedState[]>;
   reload(reason: string): Promise<void>;
   drain(): Promise<void>;
 }
+
+const PLUGIN_CHANGES = ['enable', 'disable', 'restart'] as const;
+export type PluginChange = (typeof PLUGIN_CHANGES)[number];
 
 interface Answer {
   status?: number;
@@ -43,7 +50,7 @@ interface Answer {
   body: string;
 }
 
-type Endpoint = (source: AdminSource) => Answer | Promise<Answer>;
+type Endpoint = (source: AdminSource, query: URLSearchParams) => Answer | Promise<Answer>;
 
 const ENDPOINTS: Readonly<Record<string, Endpoint>> = {
   'GET /ready': (source) => (source.ready ? { body: 'ready\n' } : { status: 503, body: 'not ready\n' }),
@@ -57,6 +64,20 @@ const ENDPOINTS: Readonly<Record<string, Endpoint>> = {
   'GET /listeners': async (source) => json(sumListeners(await source.inspect())),
   'GET /clusters': async (source) => json(sumClusters(await source.inspect())),
   'GET /runtimes': (source) => json(runtimesOf(source.config)),
+  'GET /plugins': (source) => json(source.plugins.map((plugin) => ({ ...plugin, ...callsOf(plugin.name, source) }))),
+  'POST /plugins': async (source, query) => {
+    const change = PLUGIN_CHANGES.find((key) => query.has(key));
+    const name = change === undefined ? '' : query.get(change);
+    if (change === undefined || !name) {
+      return { status: 400, body: 'write: POST /plugins?restart=LISTENER/FILTER, or enable, or disable\n' };
+    }
+    try {
+      await source.changePlugin(name, change);
+      return { body: `${name}: ${change}d\n`.replace('restartd', 'restarted') };
+    } catch (error) {
+      return { status: 400, body: `${messageOf(error)}\n` };
+    }
+  },
   'GET /server_info': (source) => json({ state: source.ready ? 'live' : 'draining', uptime_seconds: source.uptime }),
   'POST /reload': async (source) => {
     const before = source.version;
@@ -107,11 +128,11 @@ export class AdminServer {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const path = (request.url ?? '/').replace(/\?.*/, '');
+    const [path = '/', query] = (request.url ?? '/').split('?');
     const endpoint = ENDPOINTS[`${request.method} ${path}`];
     let answer: Answer;
     try {
-      answer = endpoint === undefined ? unknown(path) : await endpoint(this.#source);
+      answer = endpoint === undefined ? unknown(path) : await endpoint(this.#source, new URLSearchParams(query));
     } catch (error) {
       answer = { status: 500, body: `${messageOf(error)}\n` };
     }
@@ -168,6 +189,19 @@ function sumClusters(states: readonly InspectedState[]) {
       return sum;
     }),
   }));
+}
+
+/** What the workers counted of the calls to a plugin, `listener/filter`. */
+function callsOf(name: string, { metricsReaders }: AdminSource) {
+  const [listener = '', filter = ''] = name.split('/');
+  const labels = { filter, listener };
+  const seconds = sumOf(metricsReaders, 'weir_filter_plugin_call_seconds', labels);
+  const calls = seconds.at(-1) ?? 0;
+  return {
+    calls,
+    failed_calls: sumOf(metricsReaders, 'weir_filter_plugin_failed_calls', labels)[0] ?? 0,
+    mean_latency_ms: calls === 0 ? 0 : Number((((seconds.at(-2) ?? 0) / calls) * 1000).toFixed(3)),
+  };
 }
 
 /** Which filters run, in which order, and what the configuration says of them. */

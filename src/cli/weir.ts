@@ -176,7 +176,7 @@ async function validate(file: string): Promise<void> {
   try {
     plane.discard(await plane.prepare(loaded));
   } finally {
-    plane.close();
+    await plane.close();
   }
   const { listeners, clusters } = loaded.config;
   process.stdout.write(`${file}: ok, ${listeners.length} listeners, ${clusters.length} clusters\n`);

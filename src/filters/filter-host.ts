@@ -10,6 +10,8 @@ import type {
   GrpcStream,
   Histogram,
   Log,
+  Plugin,
+  PluginSpec,
   SharedData,
 } from '../abi/index.ts';
 import { startCall } from '../clusters/call.ts';
@@ -17,6 +19,7 @@ import type { ClusterSet } from '../clusters/cluster.ts';
 import { openGrpc } from '../clusters/grpc.ts';
 import { FieldLog, type Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
+import type { PluginSource } from '../plugins/lease.ts';
 import type { SharedStore } from '../shared-data.ts';
 import type { TimerWheel } from '../timers.ts';
 
@@ -28,6 +31,7 @@ export interface HostContext {
   readonly store: SharedStore;
   readonly clusters: ClusterSet;
   readonly wheel: TimerWheel;
+  readonly plugins: PluginSource;
 }
 
 export class EntryHost implements FilterHost {
@@ -68,6 +72,10 @@ export class EntryHost implements FilterHost {
 
   grpc(cluster: string, request: GrpcRequest, handler: GrpcHandler): GrpcStream {
     return openGrpc(this.#context.clusters, cluster, request, handler);
+  }
+
+  plugin(spec: PluginSpec): Plugin {
+    return this.#context.plugins.open(spec);
   }
 
   watch(file: string): void {

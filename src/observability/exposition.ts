@@ -49,6 +49,19 @@ export function renderPrometheus(readers: readonly MetricsReader[]): Promise<str
   return registry.metrics();
 }
 
+/** The numbers of one metric, summed; of a histogram its buckets, then sum, then count. Empty when there is none. */
+export function sumOf(readers: readonly MetricsReader[], name: string, labels: MetricDescriptor['labels']): number[] {
+  const wanted = JSON.stringify(labels);
+  const sums: number[] = [];
+  for (const reader of readers) {
+    for (const descriptor of reader.descriptors) {
+      if (descriptor.name !== name || JSON.stringify(descriptor.labels) !== wanted) continue;
+      for (const [i, value] of valuesOf(reader, descriptor).entries()) sums[i] = (sums[i] ?? 0) + value;
+    }
+  }
+  return sums;
+}
+
 /** The plain values of counters and gauges, summed: `name{label="value"}` → number, sorted by name. */
 export function renderValues(readers: readonly MetricsReader[]): Record<string, number> {
   const sums = new Map<string, number>();

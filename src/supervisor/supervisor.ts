@@ -1,7 +1,7 @@
 /** The main thread: loads configurations, runs the workers, replaces them when they are stuck or die, and reloads. */
 import { connect, createServer } from 'node:net';
 import { availableParallelism, networkInterfaces, platform } from 'node:os';
-import { AdminServer, type AdminSource, type InspectedState } from '../admin/admin-server.ts';
+import { AdminServer, type AdminSource, type InspectedState, type PluginChange } from '../admin/admin-server.ts';
 import { ConfigurationError, type Diagnostic } from '../config/diagnostics.ts';
 import type { LoadedConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
@@ -10,6 +10,8 @@ import { messageOf } from '../errors.ts';
 import { RetiredMetrics } from '../observability/exposition.ts';
 import type { Logger } from '../observability/logger.ts';
 import { Metrics, type MetricsReader } from '../observability/metrics.ts';
+import type { PluginReport } from '../plugins/managed-plugin.ts';
+import { PluginSet } from '../plugins/plugin-set.ts';
 import { createSharedMemory } from '../shared-data.ts';
 import { FileWatch } from './file-watch.ts';
 import { WorkerHandle } from './worker-handle.ts';
@@ -37,6 +39,7 @@ export class Supervisor implements AdminSource {
   readonly #metrics = new Metrics();
   readonly #retired = new RetiredMetrics();
   readonly #workers = new Map<number, WorkerHandle>();
+  readonly #plugins: PluginSet;
   readonly #watch: FileWatch;
   readonly #startedAt = performance.now();
   /** What workers share; it outlives each of them. */
@@ -62,6 +65,7 @@ export class Supervisor implements AdminSource {
   constructor(options: SupervisorOptions) {
     this.#options = options;
     this.#logger = options.logger;
+    this.#plugins = new PluginSet(this.#logger, this.#metrics);
     this.#watch = new FileWatch(() => void this.reload('a file changed'));
     this.#reloads = this.#metrics.counter('weir_config_reloads_total', 'Configurations put in force after the first.');
     this.#reloadFailures = this.#metrics.counter(
@@ -93,6 +97,22 @@ export class Supervisor implements AdminSource {
   }
   get metricsReaders(): readonly MetricsReader[] {
     return [this.#metrics, this.#retired, ...this.#workers.values()];
+  }
+
+  get plugins(): readonly PluginReport[] {
+    return this.#plugins.reports;
+  }
+
+  async changePlugin(name: string, change: PluginChange): Promise<void> {
+    const plugins = this.#plugins.named(name);
+    if (plugins.length === 0) {
+      const names = this.plugins.map((plugin) => plugin.name);
+      throw new Error(`there is no plugin ${name}; there are: ${names.join(', ') || 'none'}`);
+    }
+    for (const plugin of plugins) {
+      if (change === 'restart') await plugin.restart();
+      else await plugin.setEnabled(change === 'enable');
+    }
   }
 
   /**
@@ -227,6 +247,7 @@ export class Supervisor implements AdminSource {
       this.#config,
       this.#sharesAddresses,
       this.#sharedMemory,
+      this.#plugins,
       (ended, reason) => this.#onWorkerEnd(ended, reason, startedAt),
     );
     this.#workers.set(index, worker);
@@ -308,6 +329,7 @@ export class Supervisor implements AdminSource {
     this.#watch.close();
     await this.#admin?.close();
     for (const worker of this.#workers.values()) worker.terminate('the supervisor stops');
+    await this.#plugins.close();
   }
 }
 

@@ -4,7 +4,10 @@ import type { InspectedState } from '../admin/admin-server.ts';
 import type { Diagnostic } from '../config/diagnostics.ts';
 import type { Config } from '../config/schema.ts';
 import type { MetricDescriptor, MetricsReader } from '../observability/metrics.ts';
+import type { PluginStatus } from '../plugins/lease.ts';
+import type { PluginSet } from '../plugins/plugin-set.ts';
 import type { FromWorker, ToWorker, WorkerData } from './messages.ts';
+import { PluginUser } from './plugin-relay.ts';
 
 export type PrepareResult = { files: readonly string[] } | { faults: readonly Diagnostic[] };
 
@@ -19,6 +22,7 @@ export class WorkerHandle implements MetricsReader {
   ended: string | undefined;
   readonly #worker: Worker;
   readonly #heartbeat: Int32Array;
+  readonly #plugins: PluginUser;
   readonly #waiting = new Map<string, (message: FromWorker) => void>();
   #filterNames: ReadonlyMap<number, string> = new Map();
   #lastBeat = 0;
@@ -33,9 +37,13 @@ export class WorkerHandle implements MetricsReader {
     config: Config,
     sharesAddresses: boolean,
     sharedMemory: SharedArrayBuffer,
+    plugins: PluginSet,
     onEnd: (worker: WorkerHandle, reason: string) => void,
   ) {
     this.index = index;
+    this.#plugins = new PluginUser(plugins, (lease: number, status: PluginStatus) =>
+      this.#send({ type: 'plugin', lease, status }),
+    );
     const shared = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
     this.#heartbeat = new Int32Array(shared);
     const data: WorkerData = { shared, log: config.log, sharesAddresses, sharedMemory };
@@ -54,6 +62,7 @@ export class WorkerHandle implements MetricsReader {
       for (const settle of this.#waiting.values())
         settle({ type: 'failed', version: 0, faults: [{ message: `a worker ended: ${reason}` }] });
       this.#waiting.clear();
+      this.#plugins.close();
       onEnd(this, reason);
     });
   }
@@ -137,6 +146,11 @@ export class WorkerHandle implements MetricsReader {
       case 'prepared':
       case 'committed':
         this.#settle(`${message.type} ${message.version}`, message);
+        break;
+      case 'open-plugin':
+      case 'report-call':
+      case 'close-plugin':
+        this.#plugins.onMessage(message);
         break;
       case 'inspected':
         this.#settle(`inspected ${message.id}`, message);

@@ -9,6 +9,7 @@ import { messageOf } from '../errors.ts';
 import { createLogger } from '../observability/logger.ts';
 import { DataPlane, type Prepared } from '../proxy.ts';
 import type { FromWorker, ToWorker, WorkerData } from './messages.ts';
+import { RemotePlugins } from './plugin-relay.ts';
 
 /** Runs this thread as a worker; it ends when its listeners have drained or the supervisor ends it. */
 export function runWorker(runtimes: readonly FilterRuntime[]): void {
@@ -18,6 +19,7 @@ export function runWorker(runtimes: readonly FilterRuntime[]): void {
 class WorkerThread {
   readonly #port: MessagePort;
   readonly #plane: DataPlane;
+  readonly #plugins = new RemotePlugins((message) => this.#send(message));
   readonly #prepared = new Map<number, Prepared>();
   #reportedMetrics = 0;
 
@@ -31,6 +33,7 @@ class WorkerThread {
       mark: new Int32Array(data.shared, Int32Array.BYTES_PER_ELEMENT, 1),
       onTick: () => Atomics.add(heartbeat, 0, 1),
       sharedMemory: data.sharedMemory,
+      plugins: this.#plugins,
       shared: data.sharesAddresses,
     });
     // A promise that a filter forgot must not cost the other streams their worker.
@@ -59,6 +62,9 @@ class WorkerThread {
       }
       case 'inspect':
         this.#send({ type: 'inspected', id: message.id, state: this.#state() });
+        break;
+      case 'plugin':
+        this.#plugins.onStatus(message.lease, message.status);
         break;
       case 'drain':
         await this.#plane.drain(message.timeout);

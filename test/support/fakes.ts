@@ -32,6 +32,9 @@ export function fakeHost(): FilterHost {
       if (cluster !== 'app') throw new ExtensionError('contract', 'unknown cluster');
       return { send: silent, end: silent, cancel: silent };
     },
+    plugin: () => {
+      throw new Error('no plugins here');
+    },
     watch: silent,
   };
 }

@@ -12,7 +12,7 @@ const LAYERS = [
   ['src/errors.ts', 'src/timers.ts', 'src/shared-data.ts'],
   ['src/codec', 'src/config'],
   ['src/observability'],
-  ['src/routing', 'src/clusters'],
+  ['src/routing', 'src/clusters', 'src/plugins'],
   ['src/filters'],
   ['src/http'],
   ['src/listeners'],

@@ -27,7 +27,7 @@ async function load(file: string): Promise<string | LoadedConfig> {
     if (error instanceof ConfigurationError) return error.message;
     throw error;
   } finally {
-    plane.close();
+    await plane.close();
   }
 }
 

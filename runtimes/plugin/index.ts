@@ -1,0 +1,55 @@
+/** The runtime of plugins: programs that Weir starts and asks over gRPC. */
+import { accessSync, constants } from 'node:fs';
+import {
+  ExtensionError,
+  FilterConfigError,
+  type FilterHost,
+  type FilterRuntime,
+  type FilterSpec,
+  type StreamFilterFactory,
+} from '../../src/abi/index.ts';
+import { GrpcError } from './grpc-connection.ts';
+import { createMosnFactory } from './mosn.ts';
+import { OPTIONS, pluginSpec, readOptions } from './options.ts';
+import { PluginClient } from './plugin-client.ts';
+
+export function createPluginRuntime(): FilterRuntime {
+  return { name: 'plugin', options: OPTIONS, sniff: ({ path }) => isExecutable(path), load };
+}
+
+async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFactory> {
+  const options = readOptions(spec.options);
+  const program = pluginSpec(spec, options, host);
+  const plugin = host.plugin(program);
+  const client = new PluginClient(plugin, {
+    timeout: options.timeout,
+    retries: options.retries,
+    maxMessage: options.max_message_size,
+    duration: host.histogram('plugin_call_seconds'),
+    failures: host.counter('plugin_failed_calls'),
+  });
+  try {
+    await plugin.started;
+  } catch (error) {
+    client.close();
+    throw new FilterConfigError(`the plugin ${spec.use} does not run: ${(error as Error).message}`, { option: 'use' });
+  }
+  return createMosnFactory(client, options, failureOf);
+}
+
+/** What went wrong with a call, as the filter's failure. Waiting costs the worker nothing, so it is no budget that takes the filter out of service. */
+function failureOf(error: unknown): ExtensionError {
+  if (!(error instanceof GrpcError)) {
+    return new ExtensionError('contract', `its answer can't be read: ${(error as Error).message}`, { cause: error });
+  }
+  return new ExtensionError('threw', `the plugin did not answer: ${error.message}`, { cause: error });
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

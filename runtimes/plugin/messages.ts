@@ -1,0 +1,27 @@
+/** The messages of `proto/`, encoded and decoded by protobufjs. */
+import { readFileSync } from 'node:fs';
+import protobuf from 'protobufjs';
+
+/** A message type whose fields are `T`; fields that are not given have protobuf's defaults. */
+export interface MessageType<T> {
+  encode(value: T): Uint8Array;
+  /** @throws Error when the bytes are no such message. */
+  decode(bytes: Uint8Array): T;
+}
+
+const roots = new Map<string, protobuf.Root>();
+
+/** The message `name` of the file `proto/<file>.proto`. */
+export function messageType<T extends object>(file: string, name: string): MessageType<T> {
+  let root = roots.get(file);
+  if (root === undefined) {
+    const source = readFileSync(new URL(`./proto/${file}.proto`, import.meta.url), 'utf8');
+    root = protobuf.parse(source, { keepCase: true }).root;
+    roots.set(file, root);
+  }
+  const type = root.lookupType(name);
+  return {
+    encode: (value) => type.encode(value as protobuf.Message).finish(),
+    decode: (bytes) => type.decode(bytes) as unknown as T,
+  };
+}

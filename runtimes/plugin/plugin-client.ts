@@ -1,0 +1,202 @@
+/** The calls of one entry: each goes to the process with the fewest, waits while there is none, and is sent again when its process died. */
+import type { Counter, Histogram, Plugin, PluginProcess } from '../../src/abi/index.ts';
+import { type GrpcCall, GrpcCode, GrpcConnection, GrpcError, type GrpcEvents } from './grpc-connection.ts';
+
+/** Milliseconds until a lost connection to a process that lives is opened again; each further try waits twice as long. */
+const FIRST_PAUSE = 20;
+const LAST_PAUSE = 1000;
+/** Calls that may wait for a process. */
+const MAX_WAITING = 4096;
+
+export interface ClientOptions {
+  /** Milliseconds for one call, waiting and sending again included. */
+  readonly timeout: number;
+  /** How often a call is sent again when its process died before it answered. */
+  readonly retries: number;
+  readonly maxMessage: number;
+  /** Seconds that calls took. */
+  readonly duration: Histogram;
+  readonly failures: Counter;
+}
+
+interface Line {
+  process: PluginProcess;
+  connection: GrpcConnection | undefined;
+  attempts: number;
+  timer: NodeJS.Timeout | undefined;
+  /** Calls to it were not answered in their time. */
+  missed: boolean;
+}
+
+interface Waiting {
+  resolve: (connection: GrpcConnection) => void;
+  reject: (error: GrpcError) => void;
+}
+
+export class PluginClient {
+  readonly options: ClientOptions;
+  readonly #plugin: Plugin;
+  readonly #lines = new Map<number, Line>();
+  readonly #waiting = new Set<Waiting>();
+  #closed = false;
+
+  constructor(plugin: Plugin, options: ClientOptions) {
+    this.#plugin = plugin;
+    this.options = options;
+    plugin.onChange(() => this.#follow());
+    this.#follow();
+  }
+
+  /** A unary call. @throws GrpcError */
+  call(path: string, message: Uint8Array): Promise<Buffer> {
+    const { timeout, retries, duration, failures } = this.options;
+    const start = performance.now();
+    const deadline = start + timeout;
+    return new Promise((resolve, reject) => {
+      let running: GrpcCall | undefined;
+      let process: PluginProcess | undefined;
+      let over = false;
+      const finish = (error: GrpcError | undefined, answer?: Buffer) => {
+        if (over) return;
+        over = true;
+        clearTimeout(timer);
+        duration.observe((performance.now() - start) / 1000);
+        if (error === undefined) {
+          resolve(answer as Buffer);
+          return;
+        }
+        failures.add();
+        reject(error);
+      };
+      const timer = setTimeout(() => {
+        if (process !== undefined) this.#note(process, false);
+        const why = process === undefined ? `none of its processes takes calls: ${this.#plugin.problem}` : 'no answer';
+        const error = new GrpcError(GrpcCode.deadline, `${why} (within ${timeout} ms)`);
+        finish(error);
+        running?.cancel(error);
+      }, timeout);
+      const attempt = (left: number) => {
+        process = undefined;
+        this.#withConnection((connection) => {
+          if (over) return;
+          process = connection.process;
+          let answer: Buffer | undefined;
+          running = connection.open(path, deadline - performance.now(), {
+            onMessage: (bytes) => {
+              answer = bytes;
+            },
+            onEnd: (error) => {
+              if (over) return;
+              if (error?.code === GrpcCode.unavailable && left > 0) return attempt(left - 1);
+              if (error?.code !== GrpcCode.unavailable) this.#note(connection.process, true);
+              finish(
+                error ?? (answer === undefined ? new GrpcError(GrpcCode.internal, 'it answered nothing') : undefined),
+                answer,
+              );
+            },
+          });
+          running.send(message, true);
+        }, finish);
+      };
+      attempt(retries);
+    });
+  }
+
+  /**
+   * A stream, opened as soon as a process takes calls. It is not sent again and ends by nobody's clock.
+   * @throws GrpcError when there is none within the timeout.
+   */
+  open(path: string, events: GrpcEvents): Promise<GrpcCall> {
+    return new Promise((resolve, reject) => {
+      let over = false;
+      const timer = setTimeout(() => {
+        over = true;
+        reject(new GrpcError(GrpcCode.deadline, `none of its processes takes calls: ${this.#plugin.problem}`));
+      }, this.options.timeout);
+      this.#withConnection((connection) => {
+        clearTimeout(timer);
+        if (!over) resolve(connection.open(path, undefined, events));
+      }, reject);
+    });
+  }
+
+  /** The connection for a stream, when one can be had without waiting. */
+  openNow(path: string, events: GrpcEvents): GrpcCall | undefined {
+    return this.#pick()?.open(path, undefined, events);
+  }
+
+  /** Whether the last answer that a stream waited for came in time. */
+  note(call: PluginProcess, answered: boolean): void {
+    this.#note(call, answered);
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const line of this.#lines.values()) this.#drop(line);
+    this.#lines.clear();
+    for (const { reject } of this.#waiting) reject(new GrpcError(GrpcCode.cancelled, 'the filter was closed'));
+    this.#waiting.clear();
+    this.#plugin.close();
+  }
+
+  #withConnection(resolve: Waiting['resolve'], reject: Waiting['reject']): void {
+    const connection = this.#pick();
+    if (connection !== undefined) resolve(connection);
+    else if (this.#waiting.size >= MAX_WAITING) reject(new GrpcError(GrpcCode.resource, 'too many calls wait for it'));
+    else this.#waiting.add({ resolve, reject });
+  }
+
+  #pick(): GrpcConnection | undefined {
+    let best: GrpcConnection | undefined;
+    for (const { connection } of this.#lines.values()) {
+      if (connection?.isUp === true && (best === undefined || connection.active < best.active)) best = connection;
+    }
+    return best;
+  }
+
+  #note(process: PluginProcess, answered: boolean): void {
+    const line = this.#lines.get(process.id);
+    if (line === undefined || (answered && !line.missed)) return;
+    line.missed = !answered;
+    this.#plugin.report(process.id, answered);
+  }
+
+  /** Connects to processes that are new, and lets go of those that are gone. */
+  #follow(): void {
+    if (this.#closed) return;
+    const processes = new Map(this.#plugin.processes.map((process) => [process.id, process]));
+    for (const [id, line] of this.#lines) {
+      if (processes.has(id)) continue;
+      this.#lines.delete(id);
+      this.#drop(line);
+    }
+    for (const process of processes.values()) {
+      if (this.#lines.has(process.id)) continue;
+      const line: Line = { process, connection: undefined, attempts: 0, timer: undefined, missed: false };
+      this.#lines.set(process.id, line);
+      this.#connect(line);
+    }
+  }
+
+  #connect(line: Line): void {
+    const onUp = () => {
+      line.attempts = 0;
+      for (const waiting of [...this.#waiting]) {
+        this.#waiting.delete(waiting);
+        waiting.resolve(line.connection as GrpcConnection);
+      }
+    };
+    const onDown = () => {
+      line.connection = undefined;
+      if (this.#closed || this.#lines.get(line.process.id) !== line) return;
+      const pause = Math.min(LAST_PAUSE, FIRST_PAUSE * 2 ** line.attempts++);
+      line.timer = setTimeout(() => this.#connect(line), pause);
+    };
+    line.connection = new GrpcConnection(line.process, this.options.maxMessage, onUp, onDown);
+  }
+
+  #drop(line: Line): void {
+    clearTimeout(line.timer);
+    line.connection?.close();
+  }
+}
