@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = fileURLToPath(new URL('.', import.meta.url));
@@ -20,8 +20,11 @@ export interface Setting {
   listenPort: number;
 }
 
-/** What a proxy is to do besides forwarding: check a header in one of the runtimes, run a script of `scripts/`, or a module at a path. */
-export type Filter = 'none' | 'native' | 'assemblyscript' | `${string}.lua` | `${string}.wasm`;
+/**
+ * What a proxy is to do besides forwarding: check a header in one of the runtimes, run a script of `scripts/`, a module at a path, or ask a plugin
+ * that speaks MOSN's protocol (BENCH_PLUGIN, called with `-c FILE`; by default one of the tests').
+ */
+export type Filter = 'none' | 'native' | 'assemblyscript' | 'plugin' | `${string}.lua` | `${string}.wasm`;
 
 /** A started peer. */
 export class Running {
@@ -302,13 +305,19 @@ export function weir({ folder, upstreamPort, listenPort }: Setting, filter: Filt
   }),
 });`,
   );
+  writeFileSync(join(folder, 'checkconf.json'), '{"User":"admin"}');
+  const plugin =
+    process.env.BENCH_PLUGIN === undefined
+      ? { use: join(root, 'test/support/plugins/mosn.mjs'), args: ['check'] }
+      : { use: resolve(process.env.BENCH_PLUGIN), args: ['-c', join(folder, 'checkconf.json')] };
+  const entry = filter === 'plugin' ? { ...plugin, runtime: 'plugin', protocol: 'mosn' } : { use };
   const config = {
     workers: 1,
     listeners: [
       {
         name: 'web',
         address: `127.0.0.1:${listenPort}`,
-        filters: filter === 'none' ? [] : [{ use }],
+        filters: filter === 'none' ? [] : [entry],
         routes: [
           { match: { prefix: '/api' }, cluster: 'app' },
           { match: { prefix: '/' }, cluster: 'app', timeout: '60s' },
@@ -323,6 +332,7 @@ export function weir({ folder, upstreamPort, listenPort }: Setting, filter: Filt
     none: 'Weir',
     native: 'Weir, auth in TypeScript',
     assemblyscript: 'Weir, auth in AssemblyScript',
+    plugin: 'Weir, auth in a subprocess',
   };
   const name = names[filter] ?? `Weir, ${basename(filter)}`;
   return {

@@ -100,6 +100,11 @@ function modulePeers(setting: () => Setting): Peer[] {
   ];
 }
 
+/** A check by a program of its own; the proxy's CPU time is without that program's. */
+function pluginPeers(setting: () => Setting): Peer[] {
+  return [nginx(setting()), weir(setting(), 'none'), weir(setting(), 'plugin')];
+}
+
 const CASES: readonly Case[] = [
   { name: 'plain', connections: 64, path: '/', peers: plainPeers },
   { name: 'auth', connections: 64, path: '/', peers: authPeers },
@@ -108,6 +113,7 @@ const CASES: readonly Case[] = [
   { name: 'lua-cpu', connections: 16, path: '/', peers: scriptPeers('cpu.lua') },
   { name: 'lua-body', connections: 16, path: '/post', body: 64 * 1024, peers: scriptPeers('body.lua') },
   { name: 'wasm', connections: 64, path: '/', peers: modulePeers },
+  { name: 'plugin', connections: 64, path: '/', peers: pluginPeers },
   { name: '1MiB-response', connections: 16, path: '/big', peers: plainPeers },
   { name: '64KiB-request', connections: 16, path: '/post', body: 64 * 1024, peers: plainPeers },
   { name: '1000-connections', connections: 1000, path: '/', peers: plainPeers },

@@ -35,6 +35,18 @@ export interface GrpcEvents {
   onEnd(error: GrpcError | undefined): void;
 }
 
+const HEADERS = [
+  ':method',
+  'POST',
+  ':scheme',
+  'http',
+  ':authority',
+  'plugin',
+  'te',
+  'trailers',
+  'content-type',
+  'application/grpc',
+] as const;
 /** Source: gRPC, "Length-Prefixed-Message". */
 const PREFIX = 5;
 const WINDOW = 1024 * 1024;
@@ -127,13 +139,8 @@ export class GrpcCall {
     this.#events = events;
     this.#maxMessage = maxMessage;
     connection.active++;
-    const headers: Record<string, string> = {
-      ':method': 'POST',
-      ':path': path,
-      'content-type': 'application/grpc',
-      te: 'trailers',
-    };
-    if (timeout !== undefined) headers['grpc-timeout'] = `${Math.max(1, Math.ceil(timeout))}m`;
+    const headers = [...HEADERS, ':path', path];
+    if (timeout !== undefined) headers.push('grpc-timeout', `${Math.max(1, Math.ceil(timeout))}m`);
     try {
       this.#stream = session.request(headers);
     } catch (error) {
@@ -146,9 +153,9 @@ export class GrpcCall {
     this.#stream.on('error', (error) => {
       this.#error ??= new GrpcError(GrpcCode.unavailable, error.message);
     });
-    this.#stream.on('close', () =>
-      this.#end(this.#error ?? new GrpcError(GrpcCode.unavailable, 'the connection ended')),
-    );
+    this.#stream.on('close', () => {
+      if (!this.#ended) this.#end(this.#error ?? new GrpcError(GrpcCode.unavailable, 'the connection ended'));
+    });
   }
 
   /** @param end no message follows. */
