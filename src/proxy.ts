@@ -2,10 +2,12 @@
  * A data plane in the current thread: listeners, filters, clusters. A worker runs one, and so does the embedding API (main.ts).
  * A configuration is built whole (`prepare`) before any of it takes effect (`commit`).
  */
+import { randomBytes } from 'node:crypto';
 import type { FilterRuntime } from './abi/index.ts';
 import { buildClusters, type ClusterSet } from './clusters/cluster.ts';
 import { ConfigurationError, type Diagnostic } from './config/diagnostics.ts';
 import type { LoadedConfig } from './config/load.ts';
+import type { ListenerConfig } from './config/schema.ts';
 import { formatAddress } from './config/values.ts';
 import { messageOf } from './errors.ts';
 import { FilterAdapter } from './filters/adapter.ts';
@@ -20,6 +22,7 @@ import { PluginSet } from './plugins/plugin-set.ts';
 import { RouteError, RouteTable } from './routing/route-table.ts';
 import { createSharedMemory, SharedStore } from './shared-data.ts';
 import { TimerWheel } from './timers.ts';
+import { buildTls } from './tls/build.ts';
 
 export interface DataPlaneOptions {
   /** Runtimes that filters may use, asked in this order what they run. */
@@ -32,6 +35,8 @@ export interface DataPlaneOptions {
   onTick?: () => void;
   /** What workers share; by default the data plane has a store of its own. */
   sharedMemory?: SharedArrayBuffer;
+  /** 48 bytes by which data planes resume each other's TLS sessions; by default each has its own. */
+  ticketKeys?: Uint8Array;
   /** Where plugins run; by default the data plane starts and stops its own. */
   plugins?: PluginSource;
   /** Several data planes share the addresses. */
@@ -54,6 +59,7 @@ export class DataPlane {
   readonly #mark: Int32Array;
   readonly #shared: boolean;
   readonly #sharedMemory: SharedArrayBuffer | undefined;
+  readonly #ticketKeys: Buffer;
   readonly #plugins: PluginSource;
   /** The plugins that are this data plane's own. */
   readonly #ownPlugins: PluginSet | undefined;
@@ -72,6 +78,7 @@ export class DataPlane {
     this.#mark = options.mark ?? new Int32Array(1);
     this.#shared = options.shared ?? false;
     this.#sharedMemory = options.sharedMemory;
+    this.#ticketKeys = Buffer.from(options.ticketKeys ?? randomBytes(48));
     this.#ownPlugins = options.plugins === undefined ? new PluginSet(this.#logger, this.metrics) : undefined;
     this.#plugins = options.plugins ?? (this.#ownPlugins as PluginSet);
   }
@@ -103,6 +110,7 @@ export class DataPlane {
     const clusters = buildClusters(config.clusters, this.#clusters, this.#wheel, this.metrics);
     const snapshots: HttpSnapshot[] = [];
     const faults: Diagnostic[] = [];
+    const files = new Set<string>();
     const context = {
       adapter: this.#adapter,
       logger: this.#logger,
@@ -112,25 +120,29 @@ export class DataPlane {
       clusters,
       wheel: this.#wheel,
       plugins: this.#plugins,
+      ticketKeys: this.#ticketKeys,
       idOf: (listener: string, filter: string) => this.#idOf(`${listener}/${filter}`),
     };
     for (const [i, listener] of config.listeners.entries()) {
       try {
         if (listener.access_log !== undefined) checkAccessLog(listener.access_log.format);
         const routes = new RouteTable(listener);
-        const chain = await FilterChain.build(listener, origin.directoryOf(i), routes.routes, context);
+        const directory = origin.directoryOf(i);
+        const previous = this.#listeners.get(listenerKey(listener))?.snapshot.tls;
+        const tls = await buildTls(listener, directory, files, context, previous);
+        const chain = await closing(tls, FilterChain.build(listener, directory, routes.routes, context));
         const dropped = this.metrics.counter('weir_access_log_dropped_total', 'Lines that were not written.', {
           listener: listener.name,
         });
         const log = listener.access_log;
         const accessLog = log === undefined ? undefined : new AccessLog(log.path, log.format, dropped);
-        snapshots.push(new HttpSnapshot(listener, routes, chain, clusters, accessLog));
+        snapshots.push(new HttpSnapshot(listener, routes, chain, clusters, accessLog, tls));
       } catch (error) {
         faults.push(...diagnose(error, ['listeners', i], loaded));
       }
     }
-    const files = snapshots.flatMap((snapshot) => [...snapshot.chain.files]);
-    const prepared = { files, clusters, snapshots };
+    for (const { chain } of snapshots) for (const file of chain.files) files.add(file);
+    const prepared = { files: [...files], clusters, snapshots };
     if (faults.length > 0) {
       this.discard(prepared);
       throw new ConfigurationError(faults);
@@ -153,7 +165,7 @@ export class DataPlane {
     const opened: Listener[] = [];
     try {
       for (const snapshot of prepared.snapshots) {
-        const key = listenerKey(snapshot);
+        const key = listenerKey(snapshot.config);
         if (this.#listeners.has(key)) continue;
         const listener = new Listener(snapshot, this.#wheel, this.#logger, this.metrics, this.#ids);
         await listener.listen(this.#shared);
@@ -168,7 +180,7 @@ export class DataPlane {
     this.#clusters = prepared.clusters;
     const kept = new Set<string>();
     for (const snapshot of prepared.snapshots) {
-      const key = listenerKey(snapshot);
+      const key = listenerKey(snapshot.config);
       kept.add(key);
       const listener =
         this.#listeners.get(key) ?? (opened.find((candidate) => candidate.snapshot === snapshot) as Listener);
@@ -220,9 +232,18 @@ export class DataPlane {
 }
 
 /** The same listener before and after a reload is the one with the same name and address. */
-function listenerKey(snapshot: HttpSnapshot): string {
-  const { name, address } = snapshot.config;
+function listenerKey({ name, address }: Pick<ListenerConfig, 'name' | 'address'>): string {
   return `${name} ${formatAddress(address)}`;
+}
+
+/** What `made` waits for can fail: then what was made before it is closed. */
+async function closing<T>(made: { close(): void } | undefined, next: Promise<T>): Promise<T> {
+  try {
+    return await next;
+  } catch (error) {
+    made?.close();
+    throw error;
+  }
 }
 
 function checkAccessLog(format: string): void {

@@ -1,9 +1,9 @@
-/** The runtime of dynamically loaded modules: a `.ts` or `.js` file that exports `createStreamFilterFactory`. */
+/** The runtime of dynamically loaded modules: a `.ts` or `.js` file that exports a function with the fixed name of its kind of extension. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import {
-  type CreateStreamFilterFactory,
+  type CertificateProvider,
   FilterConfigError,
   type FilterHost,
   type FilterRuntime,
@@ -12,17 +12,31 @@ import {
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
 
-const EXPORT = 'createStreamFilterFactory';
-
 export function createModuleRuntime(): FilterRuntime {
   return {
     name: 'module',
     sniff: ({ path }) => /\.[mc]?[tj]s$/.test(path),
-    load,
+    load: (spec, host) =>
+      create<StreamFilterFactory>(spec, host, 'createStreamFilterFactory', 'create', '(stream) => ({ ... })'),
+    extensions: {
+      certificateProvider: (spec, host) =>
+        create<CertificateProvider>(
+          spec,
+          host,
+          'createCertificateProvider',
+          'provide',
+          '(serverName, listener) => ({ chain, key })',
+        ),
+    },
   };
 }
 
-async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFactory> {
+/**
+ * Loads the module and calls its function.
+ * @param method what its result must have.
+ * @param sample that method, for the hint.
+ */
+async function create<T>(spec: FilterSpec, host: FilterHost, name: string, method: string, sample: string): Promise<T> {
   const { file } = spec;
   if (file === undefined) throw new FilterConfigError('a module needs the path of a file in `use:`');
   let loaded: Record<string, unknown>;
@@ -32,23 +46,23 @@ async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFac
   } catch (error) {
     throw loadFailure(spec.use, error);
   }
-  const create = loaded[EXPORT];
-  if (typeof create !== 'function') {
-    throw new FilterConfigError(`${spec.use} does not export a function ${EXPORT}`, {
-      hint: `export function ${EXPORT}(config, host) { return { create: (stream) => ({ ... }) } }`,
+  const exported = loaded[name];
+  if (typeof exported !== 'function') {
+    throw new FilterConfigError(`${spec.use} does not export a function ${name}`, {
+      hint: `export function ${name}(config, host) { return { ${method}: ${sample} } }`,
     });
   }
-  let factory: StreamFilterFactory;
+  let made: T;
   try {
-    factory = await (create as CreateStreamFilterFactory)(spec.config, host);
+    made = await (exported as (config: FilterSpec['config'], host: FilterHost) => T | Promise<T>)(spec.config, host);
   } catch (error) {
     if (isFilterConfigError(error)) throw error;
-    throw new FilterConfigError(`${EXPORT} failed: ${describe(error)}`, { position: positionOf(error), cause: error });
+    throw new FilterConfigError(`${name} failed: ${describe(error)}`, { position: positionOf(error), cause: error });
   }
-  if (typeof factory?.create !== 'function') {
-    throw new FilterConfigError(`${EXPORT} of ${spec.use} returned no factory: it has no method \`create\``);
+  if (typeof (made as Record<string, unknown> | undefined)?.[method] !== 'function') {
+    throw new FilterConfigError(`${name} of ${spec.use} returned nothing with a method \`${method}\``);
   }
-  return factory;
+  return made;
 }
 
 function digest(file: string): string {

@@ -1,6 +1,7 @@
 /** The runtime of plugins: programs that Weir starts and asks over gRPC. */
 import { accessSync, constants } from 'node:fs';
 import {
+  type CertificateProvider,
   ExtensionError,
   FilterConfigError,
   type FilterHost,
@@ -10,14 +11,39 @@ import {
 } from '../../src/abi/index.ts';
 import { GrpcError } from './grpc-connection.ts';
 import { createMosnFactory } from './mosn.ts';
+import { createMosnCertificates } from './mosn-certificates.ts';
 import { OPTIONS, pluginSpec, readOptions } from './options.ts';
 import { PluginClient } from './plugin-client.ts';
 
 export function createPluginRuntime(): FilterRuntime {
-  return { name: 'plugin', options: OPTIONS, sniff: ({ path }) => isExecutable(path), load };
+  return {
+    name: 'plugin',
+    options: OPTIONS,
+    sniff: ({ path }) => isExecutable(path),
+    load,
+    extensions: { certificateProvider: provideCertificates },
+  };
 }
 
+/** A filter is not without its program: the configuration waits for it. */
 async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFactory> {
+  const { client, plugin, options } = connect(spec, host);
+  try {
+    await plugin.started;
+  } catch (error) {
+    client.close();
+    throw new FilterConfigError(`the plugin ${spec.use} does not run: ${(error as Error).message}`, { option: 'use' });
+  }
+  return createMosnFactory(client, options, failureOf);
+}
+
+/** Certificates may come later: until then handshakes fail, and Weir goes on trying. */
+function provideCertificates(spec: FilterSpec, host: FilterHost): CertificateProvider {
+  const { client } = connect(spec, host);
+  return createMosnCertificates(client);
+}
+
+function connect(spec: FilterSpec, host: FilterHost) {
   const options = readOptions(spec.options);
   const program = pluginSpec(spec, options, host);
   const plugin = host.plugin(program);
@@ -28,13 +54,7 @@ async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFac
     duration: host.histogram('plugin_call_seconds'),
     failures: host.counter('plugin_failed_calls'),
   });
-  try {
-    await plugin.started;
-  } catch (error) {
-    client.close();
-    throw new FilterConfigError(`the plugin ${spec.use} does not run: ${(error as Error).message}`, { option: 'use' });
-  }
-  return createMosnFactory(client, options, failureOf);
+  return { options, plugin, client };
 }
 
 /** What went wrong with a call, as the filter's failure. Waiting costs the worker nothing, so it is no budget that takes the filter out of service. */

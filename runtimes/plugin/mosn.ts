@@ -19,9 +19,9 @@ interface Message {
   body: Uint8Array;
 }
 
-const Request = messageType<Partial<Message> & { type: string }>('mosn', 'proto.Request');
-const Response = messageType<Message & { status: number }>('mosn', 'proto.Response');
-const METHOD = '/proto.Plugin/Call';
+export const Request = messageType<Partial<Message> & { type: string }>('mosn', 'proto.Request');
+export const Response = messageType<Message & { status: number }>('mosn', 'proto.Response');
+export const METHOD = '/proto.Plugin/Call';
 
 export function createMosnFactory(
   client: PluginClient,

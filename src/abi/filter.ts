@@ -2,6 +2,7 @@
 import type { HeaderMap } from './headers.ts';
 import type { Plugin, PluginSpec } from './plugin.ts';
 import type { CallRequest, CallResponse, Json, Log, Stream, StreamInfo } from './stream.ts';
+import type { CertificateProvider } from './tls.ts';
 
 /**
  * What a hook says of the stream. A hook that returns nothing says `Continue`. The values are their own names, so that a
@@ -220,6 +221,11 @@ export interface SniffedFile {
   readonly bytes: Uint8Array;
 }
 
+/** The kinds of extension besides stream filters. */
+export interface Extensions {
+  certificateProvider: CertificateProvider;
+}
+
 /** An adapter: it turns config entries of one kind into factories. */
 export interface FilterRuntime {
   readonly name: string;
@@ -233,5 +239,9 @@ export interface FilterRuntime {
   readonly builtins?: readonly string[];
   /** @throws FilterConfigError */
   load(spec: FilterSpec, host: FilterHost): StreamFilterFactory | Promise<StreamFilterFactory>;
+  /** How it makes extensions of other kinds, where it can. @throws FilterConfigError */
+  readonly extensions?: {
+    readonly [K in keyof Extensions]?: (spec: FilterSpec, host: FilterHost) => Extensions[K] | Promise<Extensions[K]>;
+  };
   close?(): void;
 }

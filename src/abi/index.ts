@@ -4,6 +4,7 @@ export {
   type BodyHookResult,
   type Counter,
   type CreateStreamFilterFactory,
+  type Extensions,
   type FailurePolicy,
   type FilterHost,
   type FilterLimits,
@@ -35,4 +36,11 @@ export type {
   Stream,
   StreamInfo,
 } from './stream.ts';
+export type {
+  Certificate,
+  CertificateInfo,
+  CertificateProvider,
+  CreateCertificateProvider,
+  TlsInfo,
+} from './tls.ts';
 export { parseDuration, parseSize } from './units.ts';

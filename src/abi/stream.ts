@@ -1,5 +1,6 @@
 /** What a filter sees of the stream (one request and its response) that it serves. */
 import type { HeaderMap } from './headers.ts';
+import type { TlsInfo } from './tls.ts';
 
 /** Facts of the stream. Fields that are not known yet are `undefined`, empty or 0. */
 export interface StreamInfo {
@@ -10,6 +11,8 @@ export interface StreamInfo {
   readonly connectionId: number;
   /** `HTTP/1.1` or `HTTP/1.0`. */
   readonly protocol: string;
+  /** Of the client's connection; `undefined` on a plain one. */
+  readonly tls: TlsInfo | undefined;
   /** `ip:port` of the peer. */
   readonly downstreamRemoteAddress: string;
   /** `ip:port` that the peer connected to. */

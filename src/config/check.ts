@@ -6,7 +6,7 @@ import type { Config, FilterConfig, ListenerConfig, RouteConfig } from './schema
 import { formatAddress } from './values.ts';
 
 /** A filter's name: what it is called, or the last part of what it uses. */
-export function filterName(filter: FilterConfig): string {
+export function filterName(filter: Pick<FilterConfig, 'name' | 'use'>): string {
   return filter.name ?? (filter.use as string).replace(/\/+$/, '').split('/').at(-1) ?? '';
 }
 

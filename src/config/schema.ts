@@ -136,6 +136,40 @@ const filter = z
     }
   });
 
+/** An extension of another kind than a filter; further keys are its runtime's own. */
+const extension = z
+  .object({ use: z.string(), runtime: z.string().optional(), name: z.string().optional(), config: json.optional() })
+  .catchall(z.unknown());
+
+const tlsVersion = z.enum(['1.2', '1.3']);
+
+const tls = z
+  .strictObject({
+    certificates: z
+      .array(z.strictObject({ cert: z.string(), key: z.string() }))
+      .default([])
+      .describe('PEM files; the first serves clients that ask for no name, or for an unknown one'),
+    provider: extension.optional().describe('gives certificates for names that `certificates` has none for'),
+    provider_timeout: duration().default(3000).describe('that a handshake waits for the provider'),
+    provider_refresh: duration().default(60_000).describe('until the provider is asked again'),
+    client_ca: z.string().optional().describe('PEM file: clients are asked for a certificate from one of these CAs'),
+    require_client_certificate: z.boolean().default(false),
+    min_version: tlsVersion.default('1.2'),
+    max_version: tlsVersion.default('1.3'),
+    ciphers: z.string().optional().describe("OpenSSL's list"),
+    handshake_timeout: duration().default(10_000),
+  })
+  .superRefine((value, context) => {
+    const issue = (path: string[], message: string) => context.addIssue({ code: 'custom', path, message });
+    if (value.certificates.length === 0 && value.provider === undefined) {
+      issue([], '`tls:` needs `certificates:` or a `provider:`');
+    }
+    if (value.min_version > value.max_version) issue(['min_version'], 'min_version is above max_version');
+    if (value.require_client_certificate && value.client_ca === undefined) {
+      issue(['require_client_certificate'], 'give `client_ca:`, so that there is something to check against');
+    }
+  });
+
 const accessLog = z.strictObject({
   path: z.string().default('/dev/stdout'),
   format: z.string().default('json').describe('`json`, or a line with operators such as %REQ(:path)% %RESPONSE_CODE%'),
@@ -145,6 +179,7 @@ const listener = z
   .strictObject({
     name: z.string(),
     address: address(),
+    tls: tls.optional(),
     filters: z.array(filter).default([]),
     routes: z.array(route).optional(),
     virtual_hosts: z.array(virtualHost).optional(),
@@ -223,8 +258,14 @@ export type VirtualHostConfig = NonNullable<ListenerConfig['virtual_hosts']>[num
 export type RequestMatchConfig = RouteConfig['match'];
 export type ClusterConfig = Config['clusters'][number];
 
+export type TlsConfig = NonNullable<ListenerConfig['tls']>;
+export type ExtensionConfig = z.output<typeof extension> | FilterConfig;
+
 /** The keys that every entry of a filter may have. */
 export const FILTER_KEYS: readonly string[] = Object.keys(filter.shape);
+
+/** The keys that every entry of another extension may have. */
+export const EXTENSION_KEYS: readonly string[] = Object.keys(extension.shape);
 
 /** The JSON Schema of a configuration file, for editors. */
 export function configJsonSchema(): Record<string, unknown> {

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
+  type Extensions,
   FilterConfigError,
   type FilterRuntime,
   type FilterSpec,
@@ -11,7 +12,7 @@ import {
 } from '../abi/index.ts';
 import { filterName } from '../config/check.ts';
 import { nearest } from '../config/diagnostics.ts';
-import { FILTER_KEYS, type FilterConfig } from '../config/schema.ts';
+import { EXTENSION_KEYS, type ExtensionConfig, FILTER_KEYS, type FilterConfig } from '../config/schema.ts';
 import type { EntryHost } from './filter-host.ts';
 
 export interface LoadedFilter {
@@ -23,7 +24,7 @@ export interface LoadedFilter {
 /** The key of an entry that a failure is about, when it is not `config`. */
 type Blamed = 'use' | 'runtime' | 'source';
 
-const NO_LIMITS = { instructions: undefined, memory: undefined };
+const NO_LIMITS = { instructions: undefined, memory: undefined, time: 5000 };
 
 export class FilterAdapter {
   readonly #runtimes: readonly FilterRuntime[];
@@ -46,6 +47,35 @@ export class FilterAdapter {
    * @throws FilterConfigError
    */
   async load(config: FilterConfig, directory: string, host: EntryHost): Promise<LoadedFilter> {
+    const { runtime, spec } = await this.#find(config, FILTER_KEYS, directory, host);
+    return { factory: await runtime.load(spec, host), runtime: runtime.name };
+  }
+
+  /**
+   * Makes an extension of another kind.
+   * @param what the kind as an error message names it.
+   * @throws FilterConfigError
+   */
+  async loadExtension<K extends keyof Extensions>(
+    kind: K,
+    what: string,
+    config: ExtensionConfig,
+    directory: string,
+    host: EntryHost,
+  ): Promise<Extensions[K]> {
+    const { runtime, spec } = await this.#find(config, EXTENSION_KEYS, directory, host);
+    const create = runtime.extensions?.[kind];
+    if (create === undefined) throw this.#blame('use', `the runtime \`${runtime.name}\` has no ${what}`);
+    return (await create(spec, host)) as Extensions[K];
+  }
+
+  /** The runtime of an entry, and the entry as that gets it. */
+  async #find(
+    config: ExtensionConfig & Partial<FilterConfig>,
+    keys: readonly string[],
+    directory: string,
+    host: EntryHost,
+  ) {
     const use = config.use ?? '';
     const file = isFile(use) ? resolve(directory, use) : undefined;
     if (file !== undefined) {
@@ -54,7 +84,7 @@ export class FilterAdapter {
     }
     const runtime =
       config.runtime === undefined ? this.#sniff(use, file) : await this.#byName(config.runtime, directory);
-    const options = this.#options(config, runtime);
+    const options = this.#options(config, runtime, keys);
     const spec: FilterSpec = {
       name: filterName(config),
       use,
@@ -65,7 +95,7 @@ export class FilterAdapter {
       limits: { ...NO_LIMITS, ...config.limits },
       directory,
     };
-    return { factory: await runtime.load(spec, host), runtime: runtime.name };
+    return { runtime, spec };
   }
 
   /** The key that an error of `load` is about. */
@@ -78,12 +108,12 @@ export class FilterAdapter {
   }
 
   /** The entry's keys that are the runtime's own. */
-  #options(config: FilterConfig, runtime: FilterRuntime): Record<string, Json> {
+  #options(config: ExtensionConfig, runtime: FilterRuntime, keys: readonly string[]): Record<string, Json> {
     const own = runtime.options ?? [];
     const options: Record<string, Json> = {};
     for (const [key, value] of Object.entries(config)) {
-      if (FILTER_KEYS.includes(key)) continue;
-      if (!own.includes(key)) throw unknownKey(key, [...FILTER_KEYS, ...own]);
+      if (keys.includes(key)) continue;
+      if (!own.includes(key)) throw unknownKey(key, [...keys, ...own]);
       options[key] = value as Json;
     }
     return options;

@@ -1,11 +1,13 @@
 /** One client connection: reads requests, one stream at a time, and closes it so that the client gets what was sent. */
 import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import type { HeaderMap } from '../abi/index.ts';
 import type { TunnelEnd } from '../clusters/upstream-connection.ts';
 import { type MessageHead, ProtocolError } from '../codec/head.ts';
 import { MessageParser, type MessageSink } from '../codec/parser.ts';
 import { reasonPhrase } from '../codec/serializer.ts';
 import { Timer, type TimerTarget } from '../timers.ts';
+import { ConnectionTls } from '../tls/tls-info.ts';
 import type { HttpContext } from './http-context.ts';
 import { HttpStream } from './http-stream.ts';
 import { type ConnectionAddresses, StreamRecord } from './stream-record.ts';
@@ -28,6 +30,7 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
   #remoteHost: string | undefined;
   #local: string | undefined;
   readonly id: number;
+  readonly tls: ConnectionTls | undefined;
   #pauses = 0;
   #waitsForStream = false;
   #waitsForDrain = false;
@@ -39,6 +42,7 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
     this.#socket = socket;
     this.#context = context;
     this.id = context.nextConnectionId();
+    this.tls = socket instanceof TLSSocket ? new ConnectionTls(socket) : undefined;
     const { config } = context.snapshot;
     const limits = {
       maxHeadSize: config.max_head_size,
@@ -81,7 +85,8 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
    */
   abort(byReset = false): void {
     if (this.#state === 'closed') return;
-    if (byReset) this.#socket.resetAndDestroy();
+    // A client that speaks TLS sees by the missing `close_notify` that something is missing.
+    if (byReset && this.tls === undefined) this.#socket.resetAndDestroy();
     else this.#socket.destroy();
   }
 
@@ -168,6 +173,7 @@ export class DownstreamConnection implements MessageSink, TimerTarget, Connectio
     else wheel.set(this.#timer, snapshot.config.request_timeout);
     metrics.requests.add();
     metrics.activeStreams.add(1);
+    if (this.tls !== undefined && head.method !== 'CONNECT') head.headers.set(':scheme', 'https');
     const protocol = head.minorVersion === 1 ? 'HTTP/1.1' : 'HTTP/1.0';
     const record = new StreamRecord(this.#context.nextStreamId(), this.#context.name, protocol, this);
     const stream = new HttpStream(this, this.#context, record, head, end);

@@ -8,6 +8,7 @@ import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { RouteTable } from '../routing/route-table.ts';
 import type { TimerWheel } from '../timers.ts';
+import type { TlsTermination } from '../tls/termination.ts';
 
 /** The HTTP part of one listener in one snapshot. It lives until the last stream that began with it has ended. */
 export class HttpSnapshot {
@@ -16,6 +17,8 @@ export class HttpSnapshot {
   readonly chain: FilterChain;
   readonly clusters: ClusterSet;
   readonly accessLog: AccessLog | undefined;
+  /** Without it connections are plain. */
+  readonly tls: TlsTermination | undefined;
   #streams = 0;
   #retired = false;
 
@@ -25,12 +28,14 @@ export class HttpSnapshot {
     chain: FilterChain,
     clusters: ClusterSet,
     accessLog: AccessLog | undefined,
+    tls: TlsTermination | undefined,
   ) {
     this.config = config;
     this.routes = routes;
     this.chain = chain;
     this.clusters = clusters;
     this.accessLog = accessLog;
+    this.tls = tls;
   }
 
   retain(): void {
@@ -52,6 +57,7 @@ export class HttpSnapshot {
   #close(): void {
     this.chain.close();
     this.accessLog?.close();
+    this.tls?.close();
   }
 }
 

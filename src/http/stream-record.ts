@@ -1,5 +1,5 @@
 /** The facts of one stream, as filters and the access log see them. */
-import type { DynamicMetadata, Json, StreamInfo } from '../abi/index.ts';
+import type { DynamicMetadata, Json, StreamInfo, TlsInfo } from '../abi/index.ts';
 
 /** The addresses of a connection. */
 export interface ConnectionAddresses {
@@ -7,6 +7,7 @@ export interface ConnectionAddresses {
   /** `ip:port`. */
   readonly remote: string;
   readonly local: string;
+  readonly tls: TlsInfo | undefined;
 }
 
 export class StreamRecord implements StreamInfo {
@@ -42,6 +43,9 @@ export class StreamRecord implements StreamInfo {
   }
   get connectionId(): number {
     return this.#addresses.id;
+  }
+  get tls(): TlsInfo | undefined {
+    return this.#addresses.tls;
   }
   get upstreamLocalAddress(): string {
     return this.upstreamConnection?.localAddress ?? '';

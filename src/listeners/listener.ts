@@ -22,6 +22,8 @@ export class Listener implements HttpContext {
   readonly logger: Logger;
   readonly metrics: HttpMetrics;
   readonly #server: Server;
+  /** Connections whose TLS handshake goes on. */
+  readonly #handshaking = new Set<Socket>();
   readonly #connections = new Set<{ close(): void; abort(): void }>();
   readonly #ids: StreamIds;
   #snapshot: HttpSnapshot;
@@ -30,12 +32,13 @@ export class Listener implements HttpContext {
   constructor(snapshot: HttpSnapshot, wheel: TimerWheel, logger: Logger, metrics: Metrics, ids: StreamIds) {
     this.name = snapshot.config.name;
     this.#snapshot = snapshot;
+    this.#useTls(snapshot);
     this.wheel = wheel;
     this.logger = logger;
     this.metrics = new HttpMetrics(metrics, this.name);
     this.#ids = ids;
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
-      this.#onConnection(socket),
+      this.#onSocket(socket),
     );
     this.#server.maxConnections = snapshot.config.max_connections;
   }
@@ -94,6 +97,7 @@ export class Listener implements HttpContext {
   swap(snapshot: HttpSnapshot): void {
     const previous = this.#snapshot;
     this.#snapshot = snapshot;
+    this.#useTls(snapshot);
     this.#server.maxConnections = snapshot.config.max_connections;
     if (previous !== snapshot) previous.retire();
   }
@@ -110,11 +114,28 @@ export class Listener implements HttpContext {
   close(): void {
     this.drain();
     for (const connection of [...this.#connections]) connection.abort();
+    for (const socket of this.#handshaking) socket.destroy();
     this.#snapshot.retire();
   }
 
   connectionClosed(connection: DownstreamConnection): void {
     this.#connections.delete(connection);
+  }
+
+  #useTls({ tls }: HttpSnapshot): void {
+    if (tls !== undefined) tls.onConnection = (socket) => this.#onConnection(socket);
+  }
+
+  #onSocket(socket: Socket): void {
+    const { tls } = this.#snapshot;
+    if (tls === undefined || this.#draining) {
+      this.#onConnection(socket);
+      return;
+    }
+    this.#handshaking.add(socket);
+    socket.on('close', () => this.#handshaking.delete(socket));
+    socket.on('error', () => {});
+    tls.accept(socket);
   }
 
   #onConnection(socket: Socket): void {

@@ -74,6 +74,22 @@ const OPERATORS: Readonly<Record<string, (argument: string) => Part>> = {
     () =>
     ({ info }) =>
       info.downstreamLocalAddress,
+  REQUESTED_SERVER_NAME:
+    () =>
+    ({ info }) =>
+      info.tls?.serverName || '-',
+  DOWNSTREAM_TLS_VERSION:
+    () =>
+    ({ info }) =>
+      info.tls?.version || '-',
+  DOWNSTREAM_TLS_CIPHER:
+    () =>
+    ({ info }) =>
+      info.tls?.cipher || '-',
+  DOWNSTREAM_PEER_SUBJECT:
+    () =>
+    ({ info }) =>
+      info.tls?.peerCertificate?.subject || '-',
   STREAM_ID:
     () =>
     ({ info }) =>

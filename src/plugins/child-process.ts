@@ -14,7 +14,7 @@ import { HANDSHAKE_ENV, parseHandshake } from './handshake.ts';
 const MAX_LINES = 200;
 const MAX_LINE = 8192;
 /** Last lines of standard error that an error message shows. */
-const SHOWN_LINES = 5;
+const SHOWN_LINES = 20;
 const SCRIPTS = new Set(['.js', '.mjs', '.ts', '.mts']);
 /** The shell's names of the limits, and the units of their numbers. */
 const ULIMITS = {

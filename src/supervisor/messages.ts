@@ -13,6 +13,8 @@ export interface WorkerData {
   sharesAddresses: boolean;
   /** What filters of all workers share. */
   sharedMemory: SharedArrayBuffer;
+  /** By which workers resume each other's TLS sessions. */
+  ticketKeys: Uint8Array;
 }
 
 export type ToWorker =

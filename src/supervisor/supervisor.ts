@@ -1,4 +1,5 @@
 /** The main thread: loads configurations, runs the workers, replaces them when they are stuck or die, and reloads. */
+import { randomBytes } from 'node:crypto';
 import { connect, createServer } from 'node:net';
 import { availableParallelism, networkInterfaces, platform } from 'node:os';
 import { AdminServer, type AdminSource, type InspectedState, type PluginChange } from '../admin/admin-server.ts';
@@ -39,6 +40,7 @@ export class Supervisor implements AdminSource {
   readonly #metrics = new Metrics();
   readonly #retired = new RetiredMetrics();
   readonly #workers = new Map<number, WorkerHandle>();
+  readonly #ticketKeys = randomBytes(48);
   readonly #plugins: PluginSet;
   readonly #watch: FileWatch;
   readonly #startedAt = performance.now();
@@ -247,6 +249,7 @@ export class Supervisor implements AdminSource {
       this.#config,
       this.#sharesAddresses,
       this.#sharedMemory,
+      this.#ticketKeys,
       this.#plugins,
       (ended, reason) => this.#onWorkerEnd(ended, reason, startedAt),
     );

@@ -37,6 +37,7 @@ export class WorkerHandle implements MetricsReader {
     config: Config,
     sharesAddresses: boolean,
     sharedMemory: SharedArrayBuffer,
+    ticketKeys: Uint8Array,
     plugins: PluginSet,
     onEnd: (worker: WorkerHandle, reason: string) => void,
   ) {
@@ -46,7 +47,7 @@ export class WorkerHandle implements MetricsReader {
     );
     const shared = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
     this.#heartbeat = new Int32Array(shared);
-    const data: WorkerData = { shared, log: config.log, sharesAddresses, sharedMemory };
+    const data: WorkerData = { shared, log: config.log, sharesAddresses, sharedMemory, ticketKeys };
     this.#worker = new Worker(url, {
       workerData: data,
       resourceLimits: { maxOldGenerationSizeMb: Math.ceil(config.worker_memory / 1024 ** 2) },

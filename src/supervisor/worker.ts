@@ -33,6 +33,7 @@ class WorkerThread {
       mark: new Int32Array(data.shared, Int32Array.BYTES_PER_ELEMENT, 1),
       onTick: () => Atomics.add(heartbeat, 0, 1),
       sharedMemory: data.sharedMemory,
+      ticketKeys: data.ticketKeys,
       plugins: this.#plugins,
       shared: data.sharesAddresses,
     });

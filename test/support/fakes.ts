@@ -53,6 +53,7 @@ export function fakeStream(): Stream {
       id: 1,
       listener: 'l',
       connectionId: 1,
+      tls: undefined,
       upstreamLocalAddress: '',
       protocol: 'HTTP/1.1',
       downstreamRemoteAddress: '127.0.0.1:1',

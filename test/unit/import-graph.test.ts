@@ -14,6 +14,7 @@ const LAYERS = [
   ['src/observability'],
   ['src/routing', 'src/clusters', 'src/plugins'],
   ['src/filters'],
+  ['src/tls'],
   ['src/http'],
   ['src/listeners'],
   ['src/proxy.ts'],

@@ -37,6 +37,7 @@ const entry = {
   info: {
     id: 7,
     listener: 'web',
+    tls: undefined,
     connectionId: 1,
     upstreamLocalAddress: '127.0.0.1:9',
     protocol: 'HTTP/1.1',

@@ -18,6 +18,7 @@ import {
   readOnlyDynamicMetadata,
   type StreamObject,
 } from './metadata.ts';
+import { type ParsedNameObject, parsedNameMethods, type SslObject, sslMethods } from './ssl.ts';
 import { counterMethods, gaugeMethods, histogramMethods, type MetricObject, statsMethods } from './stats.ts';
 import {
   connectionMethods,
@@ -37,6 +38,8 @@ export interface Kinds {
   filterState: Kind<StreamObject>;
   connection: Kind<StreamObject>;
   connectionStreamInfo: Kind<StreamObject>;
+  ssl: Kind<SslObject>;
+  parsedName: Kind<ParsedNameObject>;
   route: Kind<StreamObject>;
   virtualHost: Kind<StreamObject>;
   stats: Kind<StreamObject>;
@@ -58,7 +61,9 @@ export function createKinds(vm: Vm): Kinds {
   kinds.connectionMetadata = kind('connection dynamic metadata', readOnlyDynamicMetadata, dynamicMetadataPairs);
   kinds.streamInfo = kind('stream info', streamInfoMethods(kinds));
   kinds.filterState = kind('filter state', filterStateMethods);
-  kinds.connection = kind('connection', connectionMethods());
+  kinds.connection = kind('connection', connectionMethods(kinds));
+  kinds.ssl = kind('SSL connection', sslMethods(kinds));
+  kinds.parsedName = kind('parsed name', parsedNameMethods);
   kinds.connectionStreamInfo = kind('connection stream info', connectionStreamInfoMethods(kinds));
   kinds.route = kind('route', {
     metadata: ({ run }: StreamObject) =>

@@ -1,7 +1,9 @@
 /** Facts of the stream and its connection, and filter state. Source: Envoy, "Lua" HTTP filter, "Stream info object API" and those that follow it. */
+import type { ScriptStream } from '../script-stream.ts';
 import { NativeError } from '../vm/errors.ts';
 import { type LuaValue, NONE } from '../vm/values.ts';
 import type { Kinds } from './index.ts';
+import { toBytes } from './json.ts';
 import { type Methods, string } from './kind.ts';
 import type { StreamObject } from './metadata.ts';
 
@@ -13,7 +15,7 @@ export function streamInfoMethods(kinds: Kinds): Methods<StreamObject> {
     protocol: ({ run }) => run.stream.info.protocol,
     routeName: ({ run }) => run.stream.info.route,
     virtualClusterName: () => '',
-    requestedServerName: () => '',
+    requestedServerName: ({ run }) => toBytes(run.stream.info.tls?.serverName ?? ''),
     downstreamLocalAddress: ({ run }) => run.stream.info.downstreamLocalAddress,
     downstreamDirectLocalAddress: ({ run }) => run.stream.info.downstreamLocalAddress,
     downstreamRemoteAddress: ({ run }) => run.stream.info.downstreamRemoteAddress,
@@ -22,7 +24,7 @@ export function streamInfoMethods(kinds: Kinds): Methods<StreamObject> {
     /** Metadata of protocol buffer types, which nothing in Weir makes. */
     dynamicTypedMetadata: noTypedMetadata,
     filterState: ({ run }) => kinds.filterState.create({ run }, run),
-    downstreamSslConnection: () => undefined,
+    downstreamSslConnection: ({ run }) => sslOf(kinds, run),
     drainConnectionUponCompletion({ run }) {
       run.stream.drainConnection();
       return NONE;
@@ -58,9 +60,14 @@ function isPlain(value: unknown): value is LuaValue {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
 }
 
-export function connectionMethods(): Methods<StreamObject> {
-  // There is no TLS yet, so that every connection is a plain one.
-  return { ssl: () => undefined };
+export function connectionMethods(kinds: Kinds): Methods<StreamObject> {
+  return { ssl: ({ run }) => sslOf(kinds, run) };
+}
+
+/** Nil on a plain connection. */
+function sslOf(kinds: Kinds, run: ScriptStream): LuaValue {
+  const { tls } = run.stream.info;
+  return tls === undefined ? undefined : kinds.ssl.create({ run, tls }, run);
 }
 
 export function connectionStreamInfoMethods(kinds: Kinds): Methods<StreamObject> {

@@ -87,7 +87,7 @@ downstreamDirectRemoteAddress(): string -- ip:port of the peer.
 dynamicMetadata(): envoy.DynamicMetadata -- Metadata of the stream.
 dynamicTypedMetadata(filter: string): nil -- Nothing: there is none in Weir.
 filterState(): envoy.FilterState -- Objects that filters share.
-downstreamSslConnection(): nil -- The client's TLS; nil on a plain connection.
+downstreamSslConnection(): envoy.SslConnection? -- The client's TLS; nil on a plain connection.
 drainConnectionUponCompletion() -- Closes the connection after this response.`,
   ],
   filterState: [
@@ -95,7 +95,37 @@ drainConnectionUponCompletion() -- Closes the connection after this response.`,
     `get(name: string, field?: string): string|number|boolean|nil -- An object, or a field of it.
 set(name: string, factory: string, value: string) -- Makes an object; the factory is envoy.string.`,
   ],
-  connection: ['envoy.Connection', 'ssl(): nil -- The TLS of the connection; nil on a plain one.'],
+  connection: ['envoy.Connection', 'ssl(): envoy.SslConnection? -- The TLS of the connection; nil on a plain one.'],
+  ssl: [
+    'envoy.SslConnection',
+    `peerCertificatePresented(): boolean -- Whether the client has shown a certificate.
+peerCertificateValidated(): boolean -- Whether it comes from a CA of client_ca.
+uriSanLocalCertificate(): string[] -- URIs of Weir's certificate.
+uriSanPeerCertificate(): string[] -- URIs of the client's certificate.
+dnsSansLocalCertificate(): string[] -- DNS names of Weir's certificate.
+dnsSansPeerCertificate(): string[] -- DNS names of the client's certificate.
+oidsLocalCertificate(): string[] -- The extensions of Weir's certificate.
+oidsPeerCertificate(): string[] -- The extensions of the client's certificate.
+sha256PeerCertificateDigest(): string -- Hexadecimal; empty without a certificate, as what follows.
+serialNumberPeerCertificate(): string -- Hexadecimal.
+issuerPeerCertificate(): string -- Its issuer, as in RFC 2253.
+subjectPeerCertificate(): string -- Its subject, as in RFC 2253.
+subjectLocalCertificate(): string -- The subject of Weir's certificate.
+parsedSubjectPeerCertificate(): envoy.ParsedX509Name? -- The parts of its subject.
+urlEncodedPemEncodedPeerCertificate(): string -- The certificate.
+urlEncodedPemEncodedPeerCertificateChain(): string -- It, and those that it comes from.
+validFromPeerCertificate(): integer -- Seconds since 1970.
+expirationPeerCertificate(): integer -- Seconds since 1970.
+sessionId(): string -- Hexadecimal.
+ciphersuiteId(): string -- For instance 0x1301.
+ciphersuiteString(): string -- For instance TLS_AES_128_GCM_SHA256.
+tlsVersion(): string -- TLSv1.2 or TLSv1.3.`,
+  ],
+  parsedName: [
+    'envoy.ParsedX509Name',
+    `commonName(): string -- CN; empty when there is none.
+organizationName(): string -- The first O; empty when there is none.`,
+  ],
   connectionStreamInfo: [
     'envoy.ConnectionStreamInfo',
     `dynamicMetadata(): envoy.ConnectionDynamicMetadata -- Metadata of the connection.

@@ -213,16 +213,37 @@ function response(context: StreamContext, name: string, rest: readonly string[])
 }
 
 function connection(context: StreamContext, name: string): Found {
+  const { tls } = context.stream.info;
   switch (name) {
     case 'id':
       return BigInt(context.stream.info.connectionId);
     case 'mtls':
-      return false;
+      return tls?.peerCertificate !== undefined;
     case 'requested_server_name':
-      return '';
+      return utf8(tls?.serverName ?? '');
+    case 'tls_version':
+      return tls?.version;
+    case 'subject_local_certificate':
+      return utf8(tls?.localCertificate?.subject);
+    case 'subject_peer_certificate':
+      return utf8(tls?.peerCertificate?.subject);
+    case 'dns_san_local_certificate':
+      return utf8(tls?.localCertificate?.dnsNames[0]);
+    case 'dns_san_peer_certificate':
+      return utf8(tls?.peerCertificate?.dnsNames[0]);
+    case 'uri_san_local_certificate':
+      return utf8(tls?.localCertificate?.uris[0]);
+    case 'uri_san_peer_certificate':
+      return utf8(tls?.peerCertificate?.uris[0]);
+    case 'sha256_peer_certificate_digest':
+      return tls?.peerCertificate?.sha256;
     default:
       return undefined;
   }
+}
+
+function utf8(text: string | undefined): Uint8Array | undefined {
+  return text === undefined ? undefined : Buffer.from(text);
 }
 
 function upstream(context: StreamContext, name: string): Found {

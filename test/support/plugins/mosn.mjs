@@ -26,6 +26,8 @@ if (behaviour === 'noise') console.log('starting up, please wait ...');
 if (behaviour === 'silent') setInterval(() => {}, 1000);
 if (behaviour === 'ignore-term') process.on('SIGTERM', () => console.error('not now'));
 
+// Read once: a program that lacks it does not start.
+const pair = behaviour === 'certificate' ? readFileSync(value) : '';
 const answers = {
   check: ({ header }) => ({ status: header.User === 'admin' ? 1 : -1 }),
   echo: (request) => ({
@@ -40,6 +42,7 @@ const answers = {
   }),
   status: () => ({ status: Number(value) }),
   large: () => ({ body: Buffer.alloc(Number(value)) }),
+  certificate: () => ({ body: Buffer.from(pair) }),
   die: () => process.exit(9),
 };
 
@@ -76,6 +79,5 @@ if (behaviour !== 'silent') {
       behaviour === 'line' ? value : `1|1|${tcp ? `tcp|127.0.0.1:${port}` : `unix|${process.env.TMPDIR}/plugin`}|grpc`;
     writeSync(1, `${line}\n`);
     console.log('ready to check');
-    if (behaviour === 'config') console.log(readFileSync(value, 'utf8'));
   });
 }
