@@ -17,3 +17,4 @@ for (const declarations of [
 ]) {
   cpSync(`${root}${declarations}`, `${root}dist/${declarations}`);
 }
+cpSync(`${root}runtimes/plugin/proto`, `${root}dist/runtimes/plugin/proto`, { recursive: true });

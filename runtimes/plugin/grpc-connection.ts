@@ -158,6 +158,10 @@ export class GrpcCall {
     });
   }
 
+  get process(): PluginProcess {
+    return this.#connection.process;
+  }
+
   /** @param end no message follows. */
   send(message: Uint8Array, end: boolean): void {
     if (this.#ended || this.#stream === undefined || this.#stream.writableEnded) return;

@@ -14,6 +14,8 @@ import { createMosnFactory } from './mosn.ts';
 import { createMosnCertificates } from './mosn-certificates.ts';
 import { OPTIONS, pluginSpec, readOptions } from './options.ts';
 import { PluginClient } from './plugin-client.ts';
+import { createWeirFactory } from './weir.ts';
+import { createWeirCertificates } from './weir-certificates.ts';
 
 export function createPluginRuntime(): FilterRuntime {
   return {
@@ -29,18 +31,21 @@ export function createPluginRuntime(): FilterRuntime {
 async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFactory> {
   const { client, plugin, options } = connect(spec, host);
   try {
-    await plugin.started;
+    await plugin.started.catch((error: Error) => {
+      throw new FilterConfigError(`the plugin ${spec.use} does not run: ${error.message}`, { option: 'use' });
+    });
+    if (options.protocol === 'mosn') return createMosnFactory(client, options, failureOf);
+    return await createWeirFactory(client, spec, host, failureOf);
   } catch (error) {
     client.close();
-    throw new FilterConfigError(`the plugin ${spec.use} does not run: ${(error as Error).message}`, { option: 'use' });
+    throw error;
   }
-  return createMosnFactory(client, options, failureOf);
 }
 
 /** Certificates may come later: until then handshakes fail, and Weir goes on trying. */
 function provideCertificates(spec: FilterSpec, host: FilterHost): CertificateProvider {
-  const { client } = connect(spec, host);
-  return createMosnCertificates(client);
+  const { client, options } = connect(spec, host);
+  return options.protocol === 'mosn' ? createMosnCertificates(client) : createWeirCertificates(client, spec);
 }
 
 function connect(spec: FilterSpec, host: FilterHost) {

@@ -15,6 +15,8 @@ const MAX_LINES = 200;
 const MAX_LINE = 8192;
 /** Last lines of standard error that an error message shows. */
 const SHOWN_LINES = 20;
+/** In a checkout `weir` is TypeScript for plugins, too. */
+const NODE_OPTIONS = import.meta.url.endsWith('.ts') ? ['--conditions=source'] : [];
 const SCRIPTS = new Set(['.js', '.mjs', '.ts', '.mts']);
 /** The shell's names of the limits, and the units of their numbers. */
 const ULIMITS = {
@@ -201,7 +203,7 @@ function eachLine(stream: Readable | null, onLine: (line: string) => void): void
 /** The command line: scripts run in Weir's own Node, limits are set by a shell that then becomes the program. */
 function commandOf({ file, args, resources }: PluginSpec): [string, string[]] {
   const [command, all] = SCRIPTS.has(extname(file))
-    ? [process.execPath, [...nodeOptions(), file, ...args]]
+    ? [process.execPath, [...NODE_OPTIONS, file, ...args]]
     : [file, [...args]];
   const limits = Object.entries(resources).flatMap(([name, value]) => {
     const [option, unit] = ULIMITS[name as keyof typeof ULIMITS];
@@ -209,11 +211,6 @@ function commandOf({ file, args, resources }: PluginSpec): [string, string[]] {
   });
   if (limits.length === 0) return [command, all];
   return ['/bin/sh', ['-c', `${[...limits, 'exec "$@"'].join(' && ')}`, 'sh', command, ...all]];
-}
-
-/** In a checkout `weir` is TypeScript for plugins, too. */
-function nodeOptions(): string[] {
-  return process.execArgv.filter((option) => option.startsWith('--conditions='));
 }
 
 function lookUp(user: string): { uid: number; gid: number } {

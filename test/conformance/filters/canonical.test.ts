@@ -13,7 +13,7 @@ import {
 import { simpleConfig, startProxy } from '../../support/proxy.ts';
 import { RawClient } from '../../support/raw.ts';
 import { startUpstream } from '../../support/upstream.ts';
-import { NO_ROUTES, PROXY_WASM, testCanonical } from './suite.ts';
+import { NO_ROUTES, PLUGIN, PROXY_WASM, testCanonical } from './suite.ts';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
 const built = mkdtempSync(join(tmpdir(), 'weir-conformance-'));
@@ -40,6 +40,11 @@ testCanonical('a component in JavaScript', {
   use: join(built, 'component.wasm'),
   thrown: /filter failed: trap: /,
   refused: /unknown case/,
+});
+testCanonical('a plugin with the SDK for Node', {
+  ...PLUGIN,
+  use: join(folder, 'plugin/canonical.ts'),
+  choose: (name) => ({ runtime: 'plugin', config: { case: name } }),
 });
 testCanonical('Proxy-Wasm in AssemblyScript', { ...PROXY_WASM, use: join(built, 'proxy-wasm.wasm') });
 testCanonical('Proxy-Wasm with @solo-io/proxy-runtime', {

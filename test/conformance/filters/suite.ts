@@ -32,6 +32,16 @@ export const PROXY_WASM = {
   refused: /the module refused its configuration/,
 } as const;
 
+/** What all plugins that speak Weir's protocol have in common. */
+export const PLUGIN = {
+  lacks: {
+    'pause-resume': 'a program makes its calls itself',
+    'run-away': 'a program spends its own time; its calls have deadlines',
+  },
+  thrown: /filter failed: the plugin did not answer: .*thrown on purpose/,
+  refused: /unknown case/,
+} as const;
+
 /** Defines the tests of one language. */
 export function testCanonical(language: string, canonical: Canonical): void {
   describe(language, () => defineTests(canonical));

@@ -1,0 +1,137 @@
+/** A gRPC stream on which every event gets one answer, in order: what the streaming protocols of plugins have in common. */
+import { type GrpcCall, GrpcCode, GrpcError, type GrpcEvents } from './grpc-connection.ts';
+import type { PluginClient } from './plugin-client.ts';
+
+interface Pending {
+  resolve: (answer: Buffer) => void;
+  reject: (error: GrpcError) => void;
+  timer: NodeJS.Timeout;
+  sentAt: number;
+}
+
+export class EventStream implements GrpcEvents {
+  readonly #client: PluginClient;
+  readonly #path: string;
+  readonly #pending: Pending[] = [];
+  #call: GrpcCall | undefined;
+  /** Events that wait for the call to be opened. */
+  #queued: { bytes: Uint8Array; end: boolean }[] | undefined;
+  /** The first event, until it is answered: when its process dies before, it is sent to another. */
+  #first: { bytes: Uint8Array; end: boolean } | undefined;
+  #sent = 0;
+  #retries: number;
+  #failure: GrpcError | undefined;
+  #ended = false;
+
+  constructor(client: PluginClient, path: string) {
+    this.#client = client;
+    this.#path = path;
+    this.#retries = client.options.retries;
+  }
+
+  /**
+   * Sends an event and waits for its answer.
+   * @param end no event follows.
+   * @throws GrpcError
+   */
+  ask(bytes: Uint8Array, end: boolean, timeout = this.#client.options.timeout): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      if (this.#failure !== undefined) {
+        reject(this.#failure);
+        return;
+      }
+      const late = () => this.#fail(new GrpcError(GrpcCode.deadline, `no answer (within ${timeout} ms)`));
+      this.#pending.push({ resolve, reject, timer: setTimeout(late, timeout), sentAt: performance.now() });
+      this.tell(bytes, end);
+    });
+  }
+
+  /** Sends an event that has no answer. */
+  tell(bytes: Uint8Array, end: boolean): void {
+    if (this.#failure !== undefined || this.#ended) return;
+    this.#ended = end;
+    const event = { bytes, end };
+    if (this.#sent++ === 0) {
+      this.#first = event;
+      this.#open();
+    } else {
+      this.#first = undefined;
+    }
+    if (this.#queued !== undefined) this.#queued.push(event);
+    else this.#call?.send(bytes, end);
+  }
+
+  /** No event follows. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#call?.end();
+  }
+
+  /** Nobody waits for an answer any more. */
+  close(): void {
+    if (this.#pending.length > 0 || this.#queued !== undefined) {
+      this.#fail(new GrpcError(GrpcCode.cancelled, 'the stream has ended'));
+    } else {
+      this.end();
+    }
+  }
+
+  onMessage(message: Buffer): void {
+    this.#first = undefined;
+    const pending = this.#pending.shift();
+    if (pending === undefined) {
+      this.#fail(new GrpcError(GrpcCode.internal, 'it sent an answer that nobody had asked for'));
+      return;
+    }
+    clearTimeout(pending.timer);
+    this.#client.options.duration.observe((performance.now() - pending.sentAt) / 1000);
+    if (this.#call !== undefined) this.#client.note(this.#call.process, true);
+    // The view is of a buffer that is used again only when nobody holds it.
+    pending.resolve(message);
+  }
+
+  onEnd(error: GrpcError | undefined): void {
+    this.#call = undefined;
+    const lost = error?.code === GrpcCode.unavailable && this.#first !== undefined;
+    if (lost && this.#retries-- > 0 && this.#failure === undefined) {
+      const again = this.#first as { bytes: Uint8Array; end: boolean };
+      this.#open();
+      if (this.#queued !== undefined) this.#queued.push(again);
+      else (this.#call as GrpcCall | undefined)?.send(again.bytes, again.end);
+      return;
+    }
+    this.#fail(error ?? new GrpcError(GrpcCode.unavailable, 'it ended the stream'));
+  }
+
+  #open(): void {
+    this.#call = this.#client.openNow(this.#path, this);
+    if (this.#call !== undefined) return;
+    this.#queued = [];
+    this.#client.open(this.#path, this).then(
+      (call) => {
+        const queued = this.#queued ?? [];
+        this.#queued = undefined;
+        this.#call = call;
+        if (this.#failure !== undefined) call.cancel(this.#failure);
+        for (const { bytes, end } of queued) call.send(bytes, end);
+      },
+      (error: GrpcError) => this.#fail(error),
+    );
+  }
+
+  #fail(error: GrpcError): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    const call = this.#call;
+    this.#call = undefined;
+    const late = error.code === GrpcCode.deadline && this.#pending.length > 0;
+    if (call !== undefined && late) this.#client.note(call.process, false);
+    if (this.#pending.length > 0 && error.code !== GrpcCode.cancelled) this.#client.options.failures.add();
+    for (const { timer, reject } of this.#pending.splice(0)) {
+      clearTimeout(timer);
+      reject(error);
+    }
+    call?.cancel(error);
+  }
+}
