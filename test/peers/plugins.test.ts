@@ -1,0 +1,147 @@
+/**
+ * Plugins by other people's means: programs that know MOSN's contract only (go-plugin in the version that MOSN has, grpcio), the SDKs for Python, Go and
+ * Java, curl and openssl as clients.
+ */
+import { execFile, execFileSync } from 'node:child_process';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { PLUGIN, testCanonical } from '../conformance/filters/suite.ts';
+import { makeCertificate } from '../support/certificates.ts';
+import { simpleConfig, startProxy } from '../support/proxy.ts';
+import { startUpstream } from '../support/upstream.ts';
+import { eventually } from '../support/weir-process.ts';
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const sdk = join(root, 'runtimes/plugin/sdk');
+const filters = join(root, 'test/conformance/filters/plugin');
+const built = mkdtempSync(join(tmpdir(), 'weir-plugins-'));
+const python = join(root, '.venv/bin');
+
+/** An executable that runs `command` with what it is given. */
+function script(name: string, command: string): string {
+  const file = join(built, name);
+  writeFileSync(file, `#!/bin/sh\nexec ${command} "$@"\n`);
+  chmodSync(file, 0o755);
+  return file;
+}
+
+const go = (folder: string, output: string) =>
+  execFileSync('go', ['build', '-o', output, '.'], {
+    cwd: folder,
+    stdio: 'inherit',
+    env: { ...process.env, CGO_ENABLED: '0' },
+  });
+const maven = (folder: string, goal: string) =>
+  execFileSync('mvn', ['-q', '-B', goal], { cwd: folder, stdio: 'inherit' });
+
+describe.runIf(process.env.WEIR_PEERS === '1')('plugins', () => {
+  const mosn = { go: join(built, 'mosn-go'), python: join(built, 'mosn-python') };
+  const canonical = {
+    go: join(built, 'canonical-go'),
+    python: join(built, 'canonical-python'),
+    java: join(built, 'canonical-java'),
+  };
+
+  beforeAll(async () => {
+    go(join(root, 'test/peers/plugins/mosn-go'), mosn.go);
+    script('mosn-python', `${python}/python3 ${join(root, 'test/peers/plugins/mosn.py')}`);
+    go(join(filters, 'go'), canonical.go);
+    script('canonical-python', `${python}/python3 ${join(filters, 'canonical.py')}`);
+    // Built from a copy, so that nothing of Maven's stays in the checkout.
+    await cp(sdk, join(built, 'runtimes/plugin/sdk'), { recursive: true });
+    await cp(join(root, 'runtimes/plugin/proto'), join(built, 'runtimes/plugin/proto'), { recursive: true });
+    maven(join(built, 'runtimes/plugin/sdk/java'), 'install');
+    mkdirSync(join(built, 'java'));
+    await cp(join(filters, 'java'), join(built, 'java'), { recursive: true });
+    maven(join(built, 'java'), 'package');
+    script(
+      'canonical-java',
+      `java -cp '${built}/java/target/canonical-1.jar:${built}/java/target/lib/*' canonical.Main`,
+    );
+  }, 300_000);
+  afterAll(() => rmSync(built, { recursive: true }));
+
+  for (const language of ['python', 'go', 'java'] as const) {
+    testCanonical(`with the SDK for ${language}`, {
+      ...PLUGIN,
+      use: canonical[language],
+      choose: (name) => ({ runtime: 'plugin', start_timeout: '30s', timeout: '5s', config: { case: name } }),
+    });
+  }
+
+  describe.each(['go', 'python'] as const)('a program for MOSN in %s', (language) => {
+    const entry = (args: string[]) => ({
+      use: mosn[language],
+      runtime: 'plugin',
+      protocol: 'mosn',
+      args,
+      start_timeout: '30s',
+    });
+
+    test('is a filter', async () => {
+      const config = join(built, `check-${language}.json`);
+      writeFileSync(config, '{"User":"admin"}');
+      const upstream = await startUpstream((_, response) => response.end('ok'));
+      const { port, log } = await startProxy(simpleConfig(upstream.port, { filters: [entry(['-c', config])] }));
+      const status = async (...headers: string[]) =>
+        (await run('curl', ['-s', '-o', '/dev/null', '-w', '%{http_code}', ...headers, `http://127.0.0.1:${port}/`]))
+          .stdout;
+      expect(await status()).toBe('403');
+      expect(await status('-H', 'user: admin')).toBe('200');
+      const pid = Number(/process ([0-9]+) on/.exec(log.messages('info').join())?.[1]);
+      process.kill(pid, 'SIGKILL');
+      // Python takes longer to start than a call may.
+      await eventually(async () => (await status('-H', 'user: admin')) === '200');
+      expect(await status()).toBe('403');
+    });
+
+    test('is a source of certificates', async () => {
+      const { cert, key } = await makeCertificate({ names: ['localhost'] });
+      const files = { cert: join(built, `${language}.crt`), key: join(built, `${language}.key`) };
+      writeFileSync(files.cert, cert);
+      writeFileSync(files.key, key);
+      const options =
+        language === 'go' ? ['-cert', files.cert, '-key', files.key] : ['--cert', files.cert, '--key', files.key];
+      const upstream = await startUpstream((_, response) => response.end('ok'));
+      const { port } = await startProxy(
+        simpleConfig(upstream.port, { tls: { provider: entry(options), provider_timeout: '5s' } }),
+      );
+      const curl = (...args: string[]) =>
+        run('curl', ['-sS', ...args]).then(
+          ({ stdout }) => stdout,
+          ({ code }) => `curl ${code}`,
+        );
+      // As MOSN's demo: self-signed is refused, -k takes it, plain HTTP gets an empty reply.
+      expect(await curl(`https://localhost:${port}/`)).toBe('curl 60');
+      expect(await curl('-k', `https://127.0.0.1:${port}/`)).toBe('ok');
+      expect(await curl('--cacert', files.cert, `https://localhost:${port}/`)).toBe('ok');
+      expect(await curl(`http://127.0.0.1:${port}/`)).toMatch(/curl (52|56)/);
+      const { stdout } = await run('sh', [
+        '-c',
+        `openssl s_client -connect 127.0.0.1:${port} -servername localhost </dev/null 2>/dev/null`,
+      ]);
+      expect(stdout).toContain('Verification error: self-signed certificate');
+      expect(stdout).toMatch(/New, TLSv1\.3, Cipher is TLS_AES_256_GCM_SHA384/);
+    });
+  });
+
+  test('the descriptor that Python ships is the protocol', async () => {
+    const file = join(built, 'descriptor.binpb');
+    const args = [
+      '-m',
+      'grpc_tools.protoc',
+      `-I${root}/runtimes/plugin/proto`,
+      `--descriptor_set_out=${file}`,
+      'weir_plugin.proto',
+    ];
+    await run(join(python, 'python3'), args);
+    const shipped = readFileSync(join(sdk, 'python/weir_plugin/weir_plugin.binpb'));
+    expect(shipped.equals(readFileSync(file))).toBe(true);
+  });
+});
