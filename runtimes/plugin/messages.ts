@@ -2,17 +2,17 @@
 import { readFileSync } from 'node:fs';
 import protobuf from 'protobufjs';
 
-/** A message type whose fields are `T`; fields that are not given have protobuf's defaults. */
-export interface MessageType<T> {
+/** A message type: what is given to be encoded, and what comes of decoding; fields that are not given have protobuf's defaults. */
+export interface MessageType<T, Decoded = T> {
   encode(value: T): Uint8Array;
   /** @throws Error when the bytes are no such message. */
-  decode(bytes: Uint8Array): T;
+  decode(bytes: Uint8Array): Decoded;
 }
 
 const roots = new Map<string, protobuf.Root>();
 
 /** The message `name` of the file `proto/<file>.proto`. */
-export function messageType<T extends object>(file: string, name: string): MessageType<T> {
+export function messageType<T extends object, Decoded = T>(file: string, name: string): MessageType<T, Decoded> {
   let root = roots.get(file);
   if (root === undefined) {
     const source = readFileSync(new URL(`./proto/${file}.proto`, import.meta.url), 'utf8');
@@ -22,6 +22,6 @@ export function messageType<T extends object>(file: string, name: string): Messa
   const type = root.lookupType(name);
   return {
     encode: (value) => type.encode(value as protobuf.Message).finish(),
-    decode: (bytes) => type.decode(bytes) as unknown as T,
+    decode: (bytes) => type.decode(bytes) as unknown as Decoded,
   };
 }

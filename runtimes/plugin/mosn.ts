@@ -20,7 +20,10 @@ interface Message {
 }
 
 export const Request = messageType<Partial<Message> & { type: string }>('mosn', 'proto.Request');
-export const Response = messageType<Message & { status: number }>('mosn', 'proto.Response');
+export const Response = messageType<Partial<Message> & { status?: number }, Message & { status: number }>(
+  'mosn',
+  'proto.Response',
+);
 export const METHOD = '/proto.Plugin/Call';
 
 export function createMosnFactory(

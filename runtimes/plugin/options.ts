@@ -81,7 +81,11 @@ export function readOptions(options: FilterSpec['options']): PluginOptions {
 }
 
 /** The program that an entry names. A change of it, or of a file of `watch:`, makes another plugin of it, which takes the old one's place. */
-export function pluginSpec(spec: FilterSpec, options: PluginOptions, host: FilterHost): PluginSpec {
+export function pluginSpec(
+  spec: Pick<FilterSpec, 'name' | 'file' | 'directory'>,
+  options: PluginOptions,
+  host: FilterHost,
+): PluginSpec {
   const { file } = spec;
   if (file === undefined) {
     throw new FilterConfigError('a plugin needs the path of a program in `use:`', {

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { get } from 'node:https';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -56,12 +57,48 @@ test('the quickstart mixes a Lua, a native and a WebAssembly filter, and takes a
 });
 
 test('the auth filters in three languages', async () => {
-  const upstream = createServer((_, response) => void response.end('ok'));
-  await new Promise<void>((resolve) => upstream.listen(8080, '127.0.0.1', resolve));
-  onCleanup(() => upstream.close());
+  await startApp();
   const weir = new WeirProcess(['run', join(examples, 'auth-filters/weir.yaml')]);
   await weir.until('(all)');
   await runChecks('auth-filters');
+});
+
+/** Something that answers on the port of the examples' upstream. */
+async function startApp(): Promise<void> {
+  const upstream = createServer((_, response) => void response.end('ok'));
+  await new Promise<void>((resolve) => upstream.listen(8080, '127.0.0.1', resolve));
+  onCleanup(() => upstream.close());
+}
+
+test.each(['plugin-auth', 'module-with-plugin', 'plugin-agent'])('%s', async (name) => {
+  if (name === 'plugin-auth') await startApp();
+  const weir = new WeirProcess(['run', join(examples, name, 'weir.yaml')]);
+  await weir.until('listening on 127.0.0.1:2046');
+  await runChecks(name);
+  weir.child.kill('SIGTERM');
+  expect(await weir.exit()).toBe(0);
+});
+
+test('plugin-certificates: only who takes any certificate gets in, and nothing is said of the key', async () => {
+  const weir = new WeirProcess(['run', join(examples, 'plugin-certificates/weir.yaml')]);
+  await weir.until('listening on 127.0.0.1:2046');
+  const { checks } = (await import(join(examples, 'plugin-certificates/check.ts'))) as { checks: Check[] };
+  for (const { url, status, body } of checks) {
+    await expect(fetch(url)).rejects.toMatchObject({ cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' } });
+    const answer = await new Promise<{ status: number; body: string }>((resolve, reject) => {
+      get(
+        url.replace('localhost', '127.0.0.1'),
+        { rejectUnauthorized: false, servername: 'localhost' },
+        async (response) => {
+          let text = '';
+          for await (const chunk of response) text += chunk;
+          resolve({ status: response.statusCode ?? 0, body: text });
+        },
+      ).on('error', reject);
+    });
+    expect(answer).toEqual({ status, body });
+  }
+  expect(weir.output).not.toContain('PRIVATE');
 });
 
 test('the embedding program', async () => {

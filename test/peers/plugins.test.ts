@@ -5,6 +5,7 @@
 import { execFile, execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,9 +13,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PLUGIN, testCanonical } from '../conformance/filters/suite.ts';
 import { makeCertificate } from '../support/certificates.ts';
-import { simpleConfig, startProxy } from '../support/proxy.ts';
+import { onCleanup, simpleConfig, startProxy } from '../support/proxy.ts';
 import { startUpstream } from '../support/upstream.ts';
-import { eventually } from '../support/weir-process.ts';
+import { eventually, WeirProcess } from '../support/weir-process.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -128,6 +129,34 @@ describe.runIf(process.env.WEIR_PEERS === '1')('plugins', () => {
       ]);
       expect(stdout).toContain('Verification error: self-signed certificate');
       expect(stdout).toMatch(/New, TLSv1\.3, Cipher is TLS_AES_256_GCM_SHA384/);
+    });
+  });
+
+  describe.each(['plugin-auth', 'plugin-certificates'])('examples/%s', (name) => {
+    const folder = join(root, 'examples', name);
+    const program = name === 'plugin-auth' ? 'checker' : 'loader';
+    test.each(['python', 'go', 'java'])('in %s', async (language) => {
+      if (language === 'go') go(join(folder, 'go'), join(folder, 'go', program));
+      if (language === 'java') maven(join(folder, 'java'), 'package');
+      const upstream = createServer((_, response) => void response.end('ok')).listen(8080, '127.0.0.1');
+      onCleanup(() => upstream.close());
+      const env = { PATH: `${python}:${process.env.PATH}` };
+      const weir = new WeirProcess(['run', join(folder, `${language}.yaml`)], { env });
+      await weir.until('listening on');
+      const { checks } = await import(join(folder, 'check.ts'));
+      for (const { url, send, status, body } of checks) {
+        const headers = Object.entries(send ?? {}).flatMap(([key, value]) => ['-H', `${key}: ${value}`]);
+        // The program may start after Weir has begun to listen.
+        await eventually(async () => {
+          const { stdout } = await run('curl', ['-sk', '-w', '%{http_code}', ...headers, url]).catch(() => ({
+            stdout: '',
+          }));
+          if (stdout !== '') expect(stdout).toBe(`${body ?? 'ok'}${status}`);
+          return stdout !== '';
+        });
+      }
+      weir.child.kill('SIGTERM');
+      expect(await weir.exit()).toBe(0);
     });
   });
 

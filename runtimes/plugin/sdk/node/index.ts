@@ -16,8 +16,12 @@ import {
 } from '@grpc/grpc-js';
 import { type Certificate, HeaderMap, type Json } from '../../../../src/abi/index.ts';
 import { messageType } from '../../messages.ts';
+import { METHOD, Request, Response } from '../../mosn.ts';
+import type { CallAnswer, CallRequest } from './client.ts';
 
 export { HeaderMap } from '../../../../src/abi/index.ts';
+
+export { type CallAnswer, type CallRequest, type PluginCaller, startPlugin } from './client.ts';
 
 /** Keeps the part (and, for headers, what follows them) until a later event of the same side continues. */
 export const HOLD = 'Hold';
@@ -92,6 +96,8 @@ export interface PluginOptions {
     listener: string,
     config: Json,
   ) => Certificate | undefined | Promise<Certificate | undefined>;
+  /** Answers `startPlugin`'s calls, and those of an entry with `protocol: mosn`. */
+  call?: (request: Required<CallRequest>) => Partial<CallAnswer> | Promise<Partial<CallAnswer>>;
 }
 
 const FILE = 'weir_plugin';
@@ -129,6 +135,10 @@ export async function serve(options: PluginOptions): Promise<void> {
   unary('/grpc.health.v1.Health/Check', () => SERVING);
   if (options.filter !== undefined) serveFilter(server, unary, options.filter);
   if (options.certificates !== undefined) serveCertificates(unary, options.certificates);
+  const { call } = options;
+  if (call !== undefined) {
+    unary(METHOD, async (bytes) => Response.encode(await call(Request.decode(bytes) as Required<CallRequest>)));
+  }
   const folder = mkdtempSync(join(process.env.TMPDIR ?? tmpdir(), 'plugin-'));
   const socket = join(folder, 'socket');
   await new Promise<void>((resolve, reject) => {
