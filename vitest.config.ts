@@ -8,6 +8,8 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 20_000,
     pool: 'forks',
+    // As Weir's workers have it.
+    execArgv: ['--experimental-vm-modules', '--disable-warning=ExperimentalWarning'],
     // .ci/run counts the tests in this file.
     reporters: process.env.VITEST_REPORT === undefined ? ['default'] : ['default', 'json'],
     ...(process.env.VITEST_REPORT === undefined ? {} : { outputFile: { json: process.env.VITEST_REPORT } }),

@@ -1,8 +1,10 @@
 /** The runtime of dynamically loaded modules: a `.ts` or `.js` file that exports a function with the fixed name of its kind of extension. */
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
+  ABI_VERSION,
   type CertificateProvider,
   FilterConfigError,
   type FilterHost,
@@ -11,8 +13,12 @@ import {
   type SourcePosition,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
+import { importFrom, ModuleLoader } from './loader.ts';
 
 export function createModuleRuntime(): FilterRuntime {
+  const loader = new ModuleLoader();
+  const create = <T>(spec: FilterSpec, host: FilterHost, name: string, method: string, sample: string) =>
+    createFrom<T>(loader, spec, host, name, method, sample);
   return {
     name: 'module',
     sniff: ({ path }) => /\.[mc]?[tj]s$/.test(path),
@@ -36,15 +42,28 @@ export function createModuleRuntime(): FilterRuntime {
  * @param method what its result must have.
  * @param sample that method, for the hint.
  */
-async function create<T>(spec: FilterSpec, host: FilterHost, name: string, method: string, sample: string): Promise<T> {
-  const { file } = spec;
-  if (file === undefined) throw new FilterConfigError('a module needs the path of a file in `use:`');
+async function createFrom<T>(
+  loader: ModuleLoader,
+  spec: FilterSpec,
+  host: FilterHost,
+  name: string,
+  method: string,
+  sample: string,
+): Promise<T> {
   let loaded: Record<string, unknown>;
   try {
-    // The version of a file is a part of its URL: a changed file is another module, an unchanged one is not loaded again.
-    loaded = await import(`${pathToFileURL(file).href}?${digest(file)}`);
+    loaded = await load(loader, spec, (file) => host.watch(file));
   } catch (error) {
     throw loadFailure(spec.use, error);
+  }
+  const { abiVersion = ABI_VERSION } = loaded;
+  if (abiVersion !== ABI_VERSION) {
+    throw new FilterConfigError(
+      `${spec.use} was written for version ${abiVersion} of the ABI; this is version ${ABI_VERSION}`,
+      {
+        hint: 'its `abiVersion` says so: take the version of the module that goes with this Weir',
+      },
+    );
   }
   const exported = loaded[name];
   if (typeof exported !== 'function') {
@@ -65,8 +84,19 @@ async function create<T>(spec: FilterSpec, host: FilterHost, name: string, metho
   return made;
 }
 
-function digest(file: string): string {
-  return createHash('sha256').update(readFileSync(file)).digest('base64url').slice(0, 16);
+/** A file, or a package by its name as a file in the configuration's folder would import it. */
+async function load(loader: ModuleLoader, { use, file, directory }: FilterSpec, watch: (file: string) => void) {
+  if (file !== undefined) return loader.load(file, watch);
+  if (use === '') throw new FilterConfigError('a module needs a path or the name of a package in `use:`');
+  const parent = pathToFileURL(join(directory, 'weir.yaml')).href;
+  let entry: string;
+  try {
+    entry = createRequire(parent).resolve(use);
+  } catch {
+    // It has no entry for `require`, or there is no such package: Node says which.
+    return importFrom(use, parent);
+  }
+  return loader.load(entry, watch);
 }
 
 /** The module may have another copy of the class: its name counts. */

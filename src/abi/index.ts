@@ -1,4 +1,8 @@
 /** Weir's ABI: all that a filter, a factory or a runtime needs to know. It imports nothing. */
+
+/** A module may export it as `abiVersion`; one that was written for another version is refused by name. It changes when old filters stop working. */
+export const ABI_VERSION = 1;
+
 export { ExtensionError, type ExtensionErrorCode, FilterConfigError, type SourcePosition } from './errors.ts';
 export {
   type BodyHookResult,

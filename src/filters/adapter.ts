@@ -1,6 +1,6 @@
 /** The filter adapter: a config entry names what to run, the adapter finds which runtime runs it. */
-import { readFileSync, statSync } from 'node:fs';
-import { isAbsolute, resolve } from 'node:path';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { isAbsolute, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
   type Extensions,
@@ -13,6 +13,7 @@ import {
 import { filterName } from '../config/check.ts';
 import { nearest } from '../config/diagnostics.ts';
 import { EXTENSION_KEYS, type ExtensionConfig, FILTER_KEYS, type FilterConfig } from '../config/schema.ts';
+import { messageOf } from '../errors.ts';
 import type { EntryHost } from './filter-host.ts';
 
 export interface LoadedFilter {
@@ -77,11 +78,7 @@ export class FilterAdapter {
     host: EntryHost,
   ) {
     const use = config.use ?? '';
-    const file = isFile(use) ? resolve(directory, use) : undefined;
-    if (file !== undefined) {
-      host.watch(file);
-      this.#checkFile(use, file);
-    }
+    const file = isFile(use) ? this.#locate(use, resolve(directory, use), host) : undefined;
     const runtime =
       config.runtime === undefined ? this.#sniff(use, file) : await this.#byName(config.runtime, directory);
     const options = this.#options(config, runtime, keys);
@@ -119,10 +116,37 @@ export class FilterAdapter {
     return options;
   }
 
-  #checkFile(use: string, file: string): void {
-    const stat = statSync(file, { throwIfNoEntry: false });
-    if (stat === undefined) throw this.#blame('use', `there is no file ${use}`, `looked for ${file}`);
-    if (!stat.isFile()) throw this.#blame('use', `${use} is not a file`);
+  /** The file itself; of a folder the entry that its package.json names. */
+  #locate(use: string, path: string, host: EntryHost): string {
+    host.watch(path);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) throw this.#blame('use', `there is no file ${use}`, `looked for ${path}`);
+    if (stat.isFile()) return path;
+    const description = join(path, 'package.json');
+    if (!stat.isDirectory() || !existsSync(description)) {
+      throw this.#blame('use', `${use} is not a file`, 'a folder needs a package.json that names its entry');
+    }
+    host.watch(description);
+    const entry = resolve(path, this.#entryOf(use, description));
+    if (statSync(entry, { throwIfNoEntry: false })?.isFile() !== true) {
+      throw this.#blame('use', `the entry of the package ${use} is not there`, `looked for ${entry}`);
+    }
+    host.watch(entry);
+    return entry;
+  }
+
+  /** Source: Node, "Packages", package entry points. */
+  #entryOf(use: string, description: string): string {
+    let manifest: { main?: string; exports?: unknown };
+    try {
+      manifest = JSON.parse(readFileSync(description, 'utf8'));
+    } catch (error) {
+      throw this.#blame('use', `the package.json of ${use} can't be read: ${messageOf(error)}`);
+    }
+    let target = manifest.exports;
+    if (isRecord(target) && '.' in target) target = target['.'];
+    while (isRecord(target)) target = target.import ?? target.node ?? target.default;
+    return typeof target === 'string' ? target : (manifest.main ?? 'index.js');
   }
 
   #sniff(use: string, file: string | undefined): FilterRuntime {
@@ -187,5 +211,10 @@ export function unknownKey(key: string, known: readonly string[]): FilterConfigE
 
 /** A path has a slash or an extension; a bare name is a built-in. */
 function isFile(use: string): boolean {
-  return use !== '' && (isAbsolute(use) || use.includes('/') || /\.[A-Za-z0-9]+$/.test(use));
+  // `@scope/package` is a package's name.
+  return use !== '' && !use.startsWith('@') && (isAbsolute(use) || use.includes('/') || /\.[A-Za-z0-9]+$/.test(use));
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

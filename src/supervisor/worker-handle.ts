@@ -50,6 +50,8 @@ export class WorkerHandle implements MetricsReader {
     const data: WorkerData = { shared, log: config.log, sharesAddresses, sharedMemory, ticketKeys };
     this.#worker = new Worker(url, {
       workerData: data,
+      // By the first a changed module takes the place of the old one and leaves nothing of it behind; see runtimes/module/loader.ts.
+      execArgv: [...process.execArgv, '--experimental-vm-modules', '--disable-warning=ExperimentalWarning'],
       resourceLimits: { maxOldGenerationSizeMb: Math.ceil(config.worker_memory / 1024 ** 2) },
     });
     this.#worker.on('message', (message: FromWorker) => this.#onMessage(message));
