@@ -153,8 +153,9 @@ function unknown(path: string): Answer {
 
 const SECRET = /secret|password|passwd|token|credential|authorization|api_?key|private_?key/i;
 
-/** The configuration without what its keys call a secret. */
+/** The configuration without what its keys call a secret, and without keys in PEM. */
 export function redact(value: unknown): unknown {
+  if (typeof value === 'string' && value.includes('PRIVATE KEY')) return '[redacted]';
   if (Array.isArray(value)) return value.map(redact);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(

@@ -39,6 +39,8 @@ export class Cluster {
       maxConnections: config.max_connections,
       maxPending: config.max_pending,
       idleTimeout: config.idle_timeout,
+      maxRequests: config.max_requests_per_connection,
+      buffer: config.connection_buffer,
     };
     this.endpoints = config.endpoints.map(
       ({ address, weight }) => new Endpoint(address, weight, config.connect_timeout, limits, wheel, poolMetrics),

@@ -6,9 +6,10 @@ export interface LoadBalancer {
   choose(excluded: ReadonlySet<Endpoint> | undefined): Endpoint | undefined;
 }
 
-export type LoadBalancerName = 'round_robin' | 'least_request';
+export type LoadBalancerName = 'round_robin' | 'least_request' | 'random';
 
 export function createLoadBalancer(name: LoadBalancerName, endpoints: readonly Endpoint[]): LoadBalancer {
+  if (name === 'random') return new Random(endpoints);
   return name === 'least_request' ? new LeastRequest(endpoints) : new RoundRobin(endpoints);
 }
 
@@ -51,6 +52,25 @@ class RoundRobin implements LoadBalancer {
     if (best < 0) return undefined;
     (this.#current[best] as number) -= total;
     return this.#endpoints[best];
+  }
+}
+
+/** Any, a heavier one more often. */
+class Random implements LoadBalancer {
+  readonly #endpoints: readonly Endpoint[];
+
+  constructor(endpoints: readonly Endpoint[]) {
+    this.#endpoints = endpoints;
+  }
+
+  choose(excluded: ReadonlySet<Endpoint> | undefined): Endpoint | undefined {
+    const candidates = this.#endpoints.filter((endpoint) => excluded?.has(endpoint) !== true);
+    let drawn = Math.random() * candidates.reduce((sum, { weight }) => sum + weight, 0);
+    const found = candidates.find(({ weight }) => {
+      drawn -= weight;
+      return drawn < 0;
+    });
+    return found ?? candidates.at(-1);
   }
 }
 

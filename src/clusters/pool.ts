@@ -10,6 +10,10 @@ export interface PoolLimits {
   maxPending: number;
   /** Milliseconds that an idle connection is kept. */
   idleTimeout: number;
+  /** After so many a connection is closed; 0: never for that. */
+  maxRequests: number;
+  /** Bytes that wait to be sent before the sender is told to pause. */
+  buffer: number;
 }
 
 export interface PoolMetrics {
@@ -74,6 +78,10 @@ export class ConnectionPool {
 
   /** A connection has served its request and may serve another. */
   release(connection: UpstreamConnection): void {
+    if (this.#limits.maxRequests > 0 && connection.served >= this.#limits.maxRequests) {
+      connection.abort();
+      return;
+    }
     const waiting = this.#pending.shift();
     if (waiting !== undefined) {
       // The running callback first tells its own stream of the response's end.
@@ -117,7 +125,7 @@ export class ConnectionPool {
   }
 
   #open(): UpstreamConnection {
-    const connection = new UpstreamConnection(this.#endpoint, this.#wheel);
+    const connection = new UpstreamConnection(this.#endpoint, this.#wheel, this.#limits.buffer);
     this.#all.add(connection);
     this.#metrics.active.add(1);
     return connection;

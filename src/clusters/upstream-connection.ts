@@ -55,13 +55,16 @@ export class UpstreamConnection implements MessageSink, TimerTarget {
   #filled = false;
   #tunnelData: ((chunk: Buffer) => void) | undefined;
 
-  constructor(endpoint: Endpoint, wheel: TimerWheel) {
+  /** @param buffer bytes that wait to be sent before the sender is told to pause. */
+  constructor(endpoint: Endpoint, wheel: TimerWheel, buffer: number) {
     this.endpoint = endpoint;
     this.#wheel = wheel;
     const { host, port } = endpoint.address;
     const socket = connect({
       host,
       port,
+      // Node takes what any stream takes.
+      ...({ writableHighWaterMark: buffer } as object),
       noDelay: true,
       keepAlive: true,
       allowHalfOpen: true,
@@ -153,6 +156,11 @@ export class UpstreamConnection implements MessageSink, TimerTarget {
       this.#tunnelData = onData;
     };
     return { socket: this.#socket, rest, listen };
+  }
+
+  /** Requests that it has been given. */
+  get served(): number {
+    return this.#served;
   }
 
   /** Waits in the pool; after `idleTimeout` milliseconds it is closed. */

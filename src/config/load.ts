@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import { messageOf } from '../errors.ts';
 import { checkReferences } from './check.ts';
 import { type ConfigPath, ConfigurationError, type Diagnostic, nearest } from './diagnostics.ts';
+import { convertMosn, isMosn } from './mosn/index.ts';
 import { type Config, configJsonSchema, configSchema } from './schema.ts';
 import { ConfigSource } from './source.ts';
 
@@ -38,8 +39,23 @@ export function loadConfigFile(file: string, environment: Environment = process.
 export function loadConfigText(file: string, text: string, environment: Environment = process.env): LoadedConfig {
   const origin = new FileOrigin(new ConfigSource(file, text, environment));
   const value = origin.root.toJS();
+  if (isMosn(value)) return loadMosn(value, origin);
   if (isRecord(value)) include(value, origin, environment);
   return validate(value, origin);
+}
+
+/** @throws ConfigurationError with every key that has no counterpart. */
+function loadMosn(value: unknown, { root, files }: FileOrigin): LoadedConfig {
+  const mosn = convertMosn(value, root.directory, (path, message, hint, key) =>
+    root.diagnose(path, message, hint, key),
+  );
+  if (mosn.faults.length > 0) throw new ConfigurationError([...mosn.faults]);
+  return validate(mosn.value, {
+    files,
+    directoryOf: () => root.directory,
+    // A key of Weir's is not there to be shown.
+    diagnose: (path, message, hint) => root.diagnose(mosn.origin(path), message, hint),
+  });
 }
 
 /** Validates an object that a program gives; relative paths start from `directory`. */

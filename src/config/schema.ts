@@ -148,7 +148,7 @@ const tls = z
     certificates: z
       .array(z.strictObject({ cert: z.string(), key: z.string() }))
       .default([])
-      .describe('PEM files; the first serves clients that ask for no name, or for an unknown one'),
+      .describe('PEM files, or PEM itself; the first serves clients that ask for no name, or for an unknown one'),
     provider: extension.optional().describe('gives certificates for names that `certificates` has none for'),
     provider_timeout: duration().default(3000).describe('that a handshake waits for the provider'),
     provider_refresh: duration().default(60_000).describe('until the provider is asked again'),
@@ -218,10 +218,14 @@ const endpoint = z.union([
 const cluster = z.strictObject({
   name: z.string(),
   endpoints: z.array(endpoint),
-  load_balancing: z.enum(['round_robin', 'least_request']).default('round_robin'),
+  load_balancing: z.enum(['round_robin', 'least_request', 'random']).default('round_robin'),
   connect_timeout: duration().default(5000),
   idle_timeout: duration().default(60_000).describe('of a pooled connection'),
   max_connections: count(1).default(1024).describe('per endpoint and worker'),
+  max_requests_per_connection: count(0).default(0).describe('0: no limit'),
+  connection_buffer: size()
+    .default(64 * 1024)
+    .describe('bytes that wait on a connection before the client is slowed down'),
   max_pending: count(0).default(1024).describe('requests that wait for a connection, per endpoint and worker'),
 });
 

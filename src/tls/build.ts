@@ -32,6 +32,7 @@ export async function buildTls(
   const { name, tls } = listener;
   if (tls === undefined) return undefined;
   const read = (file: string, path: readonly (string | number)[]) => {
+    if (file.startsWith('-----BEGIN ')) return file;
     const absolute = resolve(directory, file);
     files.add(absolute);
     try {

@@ -63,6 +63,17 @@ test('the auth filters in three languages', async () => {
   await runChecks('auth-filters');
 });
 
+/** What `curl -k` would get. */
+function takeAny(url: string, headers: Record<string, string> = {}): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    get(url, { headers, agent: false, rejectUnauthorized: false, servername: '' }, async (response) => {
+      let body = '';
+      for await (const chunk of response) body += chunk;
+      resolve({ status: response.statusCode ?? 0, body });
+    }).on('error', reject);
+  });
+}
+
 /** Something that answers on the port of the examples' upstream. */
 async function startApp(): Promise<void> {
   const upstream = createServer((_, response) => void response.end('ok'));
@@ -79,24 +90,36 @@ test.each(['plugin-auth', 'module-with-plugin', 'plugin-agent'])('%s', async (na
   expect(await weir.exit()).toBe(0);
 });
 
+test.each(['simple', 'module', 'plugin'])('MOSN’s demo %s', async (name) => {
+  await startApp();
+  const weir = new WeirProcess(['run', join(examples, 'mosn', name, 'config.json')]);
+  await weir.until('listening on 127.0.0.1:2046');
+  expect(weir.output).toContain('the admin API listens on 0.0.0.0');
+  await runChecks('mosn');
+  weir.child.kill('SIGTERM');
+  expect(await weir.exit()).toBe(0);
+});
+
+test('MOSN’s demo certificates', async () => {
+  await startApp();
+  const weir = new WeirProcess(['run', join(examples, 'mosn/certificates/config.json')]);
+  await weir.until('listening on 127.0.0.1:2046');
+  await expect(fetch('http://127.0.0.1:2046/')).rejects.toThrow();
+  await expect(fetch('https://127.0.0.1:2046/')).rejects.toMatchObject({
+    cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
+  });
+  const { checks } = (await import(join(examples, 'mosn/check.ts'))) as { checks: Check[] };
+  for (const { send = {}, status, body } of checks)
+    expect(await takeAny('https://127.0.0.1:2046/', send)).toEqual({ status, body });
+});
+
 test('plugin-certificates: only who takes any certificate gets in, and nothing is said of the key', async () => {
   const weir = new WeirProcess(['run', join(examples, 'plugin-certificates/weir.yaml')]);
   await weir.until('listening on 127.0.0.1:2046');
   const { checks } = (await import(join(examples, 'plugin-certificates/check.ts'))) as { checks: Check[] };
   for (const { url, status, body } of checks) {
     await expect(fetch(url)).rejects.toMatchObject({ cause: { code: 'DEPTH_ZERO_SELF_SIGNED_CERT' } });
-    const answer = await new Promise<{ status: number; body: string }>((resolve, reject) => {
-      get(
-        url.replace('localhost', '127.0.0.1'),
-        { rejectUnauthorized: false, servername: 'localhost' },
-        async (response) => {
-          let text = '';
-          for await (const chunk of response) text += chunk;
-          resolve({ status: response.statusCode ?? 0, body: text });
-        },
-      ).on('error', reject);
-    });
-    expect(answer).toEqual({ status, body });
+    expect(await takeAny(url.replace('localhost', '127.0.0.1'))).toEqual({ status, body });
   }
   expect(weir.output).not.toContain('PRIVATE');
 });

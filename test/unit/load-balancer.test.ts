@@ -5,7 +5,12 @@ import { createLoadBalancer } from '../../src/clusters/load-balancer.ts';
 const endpoints = (...weights: number[]) =>
   weights.map((weight, i) => ({ name: `e${i}`, weight, active: 0 }) as Endpoint);
 
-function draw(name: 'round_robin' | 'least_request', of: Endpoint[], times: number, excluded?: Set<Endpoint>) {
+function draw(
+  name: 'round_robin' | 'least_request' | 'random',
+  of: Endpoint[],
+  times: number,
+  excluded?: Set<Endpoint>,
+) {
   const balancer = createLoadBalancer(name, of);
   return Array.from({ length: times }, () => balancer.choose(excluded));
 }
@@ -21,6 +26,15 @@ test('round robin takes turns, and weights get their share without bursts', () =
   const weighted = draw('round_robin', [heavy, light], 8);
   expect(count(weighted, heavy)).toBe(6);
   expect(weighted.slice(0, 4)).toContain(light);
+});
+
+test('random gives weights their share, and never what is excluded', () => {
+  const [heavy, light] = endpoints(3, 1) as [Endpoint, Endpoint];
+  const share = count(draw('random', [heavy, light], 4000), heavy);
+  expect(share).toBeGreaterThan(2700);
+  expect(share).toBeLessThan(3300);
+  expect(count(draw('random', [heavy, light], 50, new Set([heavy])), light)).toBe(50);
+  expect(draw('random', [heavy], 1, new Set([heavy]))).toEqual([undefined]);
 });
 
 test('least request prefers the endpoint with fewer requests for its weight', () => {
