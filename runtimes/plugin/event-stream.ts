@@ -1,19 +1,19 @@
 /** A gRPC stream on which every event gets one answer, in order: what the streaming protocols of plugins have in common. */
-import { type GrpcCall, GrpcCode, GrpcError, type GrpcEvents } from './grpc-connection.ts';
-import type { PluginClient } from './plugin-client.ts';
+import type { Caller, CallHandle, Method } from './caller.ts';
+import { GrpcCode, GrpcError, type GrpcEvents } from './grpc-connection.ts';
 
 interface Pending {
-  resolve: (answer: Buffer) => void;
+  resolve: (answer: Buffer | undefined) => void;
   reject: (error: GrpcError) => void;
   timer: NodeJS.Timeout;
   sentAt: number;
 }
 
 export class EventStream implements GrpcEvents {
-  readonly #client: PluginClient;
-  readonly #path: string;
+  readonly #client: Caller;
+  readonly #method: Method;
   readonly #pending: Pending[] = [];
-  #call: GrpcCall | undefined;
+  #call: CallHandle | undefined;
   /** Events that wait for the call to be opened. */
   #queued: { bytes: Uint8Array; end: boolean }[] | undefined;
   /** The first event, until it is answered: when its process dies before, it is sent to another. */
@@ -23,21 +23,22 @@ export class EventStream implements GrpcEvents {
   #failure: GrpcError | undefined;
   #ended = false;
 
-  constructor(client: PluginClient, path: string) {
+  constructor(client: Caller, method: Method) {
     this.#client = client;
-    this.#path = path;
+    this.#method = method;
     this.#retries = client.options.retries;
   }
 
   /**
-   * Sends an event and waits for its answer.
+   * Sends an event and waits for its answer; `undefined` when the other side ended the call in order instead.
    * @param end no event follows.
    * @throws GrpcError
    */
-  ask(bytes: Uint8Array, end: boolean, timeout = this.#client.options.timeout): Promise<Buffer> {
+  ask(bytes: Uint8Array, end: boolean, timeout = this.#client.options.timeout): Promise<Buffer | undefined> {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) {
-        reject(this.#failure);
+        if (this.#failure.code === GrpcCode.ok) resolve(undefined);
+        else reject(this.#failure);
         return;
       }
       const late = () => this.#fail(new GrpcError(GrpcCode.deadline, `no answer (within ${timeout} ms)`));
@@ -86,7 +87,7 @@ export class EventStream implements GrpcEvents {
     }
     clearTimeout(pending.timer);
     this.#client.options.duration.observe((performance.now() - pending.sentAt) / 1000);
-    if (this.#call !== undefined) this.#client.note(this.#call.process, true);
+    if (this.#call?.process !== undefined) this.#client.note(this.#call.process, true);
     // The view is of a buffer that is used again only when nobody holds it.
     pending.resolve(message);
   }
@@ -98,17 +99,17 @@ export class EventStream implements GrpcEvents {
       const again = this.#first as { bytes: Uint8Array; end: boolean };
       this.#open();
       if (this.#queued !== undefined) this.#queued.push(again);
-      else (this.#call as GrpcCall | undefined)?.send(again.bytes, again.end);
+      else (this.#call as CallHandle | undefined)?.send(again.bytes, again.end);
       return;
     }
-    this.#fail(error ?? new GrpcError(GrpcCode.unavailable, 'it ended the stream'));
+    this.#fail(error ?? new GrpcError(GrpcCode.ok, 'it ended the stream'));
   }
 
   #open(): void {
-    this.#call = this.#client.openNow(this.#path, this);
+    this.#call = this.#client.openNow(this.#method, this);
     if (this.#call !== undefined) return;
     this.#queued = [];
-    this.#client.open(this.#path, this).then(
+    this.#client.open(this.#method, this).then(
       (call) => {
         const queued = this.#queued ?? [];
         this.#queued = undefined;
@@ -126,11 +127,13 @@ export class EventStream implements GrpcEvents {
     const call = this.#call;
     this.#call = undefined;
     const late = error.code === GrpcCode.deadline && this.#pending.length > 0;
-    if (call !== undefined && late) this.#client.note(call.process, false);
-    if (this.#pending.length > 0 && error.code !== GrpcCode.cancelled) this.#client.options.failures.add();
-    for (const { timer, reject } of this.#pending.splice(0)) {
+    if (call?.process !== undefined && late) this.#client.note(call.process, false);
+    const inOrder = error.code === GrpcCode.cancelled || error.code === GrpcCode.ok;
+    if (this.#pending.length > 0 && !inOrder) this.#client.options.failures.add();
+    for (const { timer, resolve, reject } of this.#pending.splice(0)) {
       clearTimeout(timer);
-      reject(error);
+      if (error.code === GrpcCode.ok) resolve(undefined);
+      else reject(error);
     }
     call?.cancel(error);
   }

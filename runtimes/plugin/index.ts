@@ -7,13 +7,16 @@ import {
   type FilterHost,
   type FilterRuntime,
   type FilterSpec,
+  type Plugin,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
+import { ClusterCaller } from './caller.ts';
+import { createExtProcFactory, messageTimeout, readExtProc } from './ext-proc.ts';
 import { GrpcError } from './grpc-connection.ts';
 import { createMosnFactory } from './mosn.ts';
 import { createMosnCertificates } from './mosn-certificates.ts';
-import { OPTIONS, pluginSpec, readOptions } from './options.ts';
-import { PluginClient } from './plugin-client.ts';
+import { OPTIONS, type PluginOptions, pluginSpec, readOptions } from './options.ts';
+import { clientOptions, PluginClient } from './plugin-client.ts';
 import { createWeirFactory } from './weir.ts';
 import { createWeirCertificates } from './weir-certificates.ts';
 
@@ -29,16 +32,49 @@ export function createPluginRuntime(): FilterRuntime {
 
 /** A filter is not without its program: the configuration waits for it. */
 async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFactory> {
+  const known = readOptions(spec.options);
+  if (known.protocol === 'ext_proc') return processor(spec, host, known);
+  if (known.cluster !== undefined) {
+    throw new FilterConfigError('`cluster` belongs to `protocol: ext_proc`', { option: 'cluster' });
+  }
   const { client, plugin, options } = connect(spec, host);
+  await untilStarted(plugin, client, spec);
+  if (options.protocol === 'mosn') return createMosnFactory(client, options, failureOf);
   try {
-    await plugin.started.catch((error: Error) => {
-      throw new FilterConfigError(`the plugin ${spec.use} does not run: ${error.message}`, { option: 'use' });
-    });
-    if (options.protocol === 'mosn') return createMosnFactory(client, options, failureOf);
     return await createWeirFactory(client, spec, host, failureOf);
   } catch (error) {
     client.close();
     throw error;
+  }
+}
+
+/** Envoy's protocol, spoken by a program or by a service behind a cluster. */
+async function processor(spec: FilterSpec, host: FilterHost, options: PluginOptions): Promise<StreamFilterFactory> {
+  const config = readExtProc(spec.config);
+  const timeout = messageTimeout(config) ?? options.timeout;
+  const cluster = options.cluster ?? config.grpc_service?.envoy_grpc.cluster_name;
+  if ((cluster === undefined) === (spec.file === undefined)) {
+    throw new FilterConfigError('give a program in `use:` or a service in `cluster:`, one of both');
+  }
+  if (cluster !== undefined) {
+    return createExtProcFactory(
+      new ClusterCaller(host, cluster, clientOptions({ ...options, timeout }, host)),
+      config,
+      failureOf,
+    );
+  }
+  const { client, plugin } = connect(spec, host, timeout);
+  await untilStarted(plugin, client, spec);
+  return createExtProcFactory(client, config, failureOf);
+}
+
+/** @throws FilterConfigError; the client is closed then. */
+async function untilStarted(plugin: Plugin, client: PluginClient, spec: FilterSpec): Promise<void> {
+  try {
+    await plugin.started;
+  } catch (error) {
+    client.close();
+    throw new FilterConfigError(`the plugin ${spec.use} does not run: ${(error as Error).message}`, { option: 'use' });
   }
 }
 
@@ -48,18 +84,11 @@ function provideCertificates(spec: FilterSpec, host: FilterHost): CertificatePro
   return options.protocol === 'mosn' ? createMosnCertificates(client) : createWeirCertificates(client, spec);
 }
 
-function connect(spec: FilterSpec, host: FilterHost) {
-  const options = readOptions(spec.options);
-  const program = pluginSpec(spec, options, host);
-  const plugin = host.plugin(program);
-  const client = new PluginClient(plugin, {
-    timeout: options.timeout,
-    retries: options.retries,
-    maxMessage: options.max_message_size,
-    duration: host.histogram('plugin_call_seconds'),
-    failures: host.counter('plugin_failed_calls'),
-  });
-  return { options, plugin, client };
+function connect(spec: FilterSpec, host: FilterHost, timeout?: number) {
+  const given = readOptions(spec.options);
+  const options = { ...given, timeout: timeout ?? given.timeout };
+  const plugin = host.plugin(pluginSpec(spec, options, host));
+  return { options, plugin, client: new PluginClient(plugin, clientOptions(options, host)) };
 }
 
 /** What went wrong with a call, as the filter's failure. Waiting costs the worker nothing, so it is no budget that takes the filter out of service. */

@@ -31,7 +31,9 @@ const size = z.union([z.string(), z.number()]).transform((value, context) => {
 const limit = z.int().min(1).optional();
 
 const schema = z.strictObject({
-  protocol: z.enum(['weir', 'mosn']).default('weir'),
+  protocol: z.enum(['weir', 'mosn', 'ext_proc']).default('weir'),
+  /** Of `ext_proc`: a service behind that cluster, in the place of a program. */
+  cluster: z.string().optional(),
   args: z.array(z.coerce.string()).default([]),
   env: z.record(z.string(), z.coerce.string()).default({}),
   inherit_env: z.boolean().default(false),

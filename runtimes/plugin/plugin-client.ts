@@ -1,6 +1,8 @@
 /** The calls of one entry: each goes to the process with the fewest, waits while there is none, and is sent again when its process died. */
-import type { Counter, Histogram, Plugin, PluginProcess } from '../../src/abi/index.ts';
+import type { Counter, FilterHost, Histogram, Plugin, PluginProcess } from '../../src/abi/index.ts';
+import type { Caller, Method } from './caller.ts';
 import { type GrpcCall, GrpcCode, GrpcConnection, GrpcError, type GrpcEvents } from './grpc-connection.ts';
+import type { PluginOptions } from './options.ts';
 
 /** Milliseconds until a lost connection to a process that lives is opened again; each further try waits twice as long. */
 const FIRST_PAUSE = 20;
@@ -33,7 +35,7 @@ interface Waiting {
   reject: (error: GrpcError) => void;
 }
 
-export class PluginClient {
+export class PluginClient implements Caller {
   readonly options: ClientOptions;
   readonly #plugin: Plugin;
   readonly #lines = new Map<number, Line>();
@@ -106,7 +108,8 @@ export class PluginClient {
    * A stream, opened as soon as a process takes calls. It is not sent again and ends by nobody's clock.
    * @throws GrpcError when there is none within the timeout.
    */
-  open(path: string, events: GrpcEvents): Promise<GrpcCall> {
+  open(method: Method, events: GrpcEvents): Promise<GrpcCall> {
+    const path = pathOf(method);
     return new Promise((resolve, reject) => {
       let over = false;
       const timer = setTimeout(() => {
@@ -121,8 +124,8 @@ export class PluginClient {
   }
 
   /** The connection for a stream, when one can be had without waiting. */
-  openNow(path: string, events: GrpcEvents): GrpcCall | undefined {
-    return this.#pick()?.open(path, undefined, events);
+  openNow(method: Method, events: GrpcEvents): GrpcCall | undefined {
+    return this.#pick()?.open(pathOf(method), undefined, events);
   }
 
   /** Whether the last answer that a stream waited for came in time. */
@@ -199,4 +202,19 @@ export class PluginClient {
     clearTimeout(line.timer);
     line.connection?.close();
   }
+}
+
+function pathOf({ service, method }: Method): string {
+  return `/${service}/${method}`;
+}
+
+/** What an entry says of its calls. */
+export function clientOptions(options: PluginOptions, host: FilterHost): ClientOptions {
+  return {
+    timeout: options.timeout,
+    retries: options.retries,
+    maxMessage: options.max_message_size,
+    duration: host.histogram('plugin_call_seconds'),
+    failures: host.counter('plugin_failed_calls'),
+  };
 }

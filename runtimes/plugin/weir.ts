@@ -13,12 +13,13 @@ import {
   type StreamInfo,
 } from '../../src/abi/index.ts';
 import { EventStream } from './event-stream.ts';
+import { GrpcCode, GrpcError } from './grpc-connection.ts';
 import { messageType } from './messages.ts';
 import type { PluginClient } from './plugin-client.ts';
 
 const FILE = 'weir_plugin';
 const CONFIGURE = '/weir.plugin.v1.Filter/Configure';
-const PROCESS = '/weir.plugin.v1.Filter/Process';
+const PROCESS = { service: 'weir.plugin.v1.Filter', method: 'Process' };
 
 interface Header {
   name: string;
@@ -163,7 +164,9 @@ class Session implements StreamFilter {
     if (this.#done) return undefined;
     let action: Action;
     try {
-      action = ActionMessage.decode(await this.#events.ask(EventMessage.encode({ ...this.#start(), ...event }), last));
+      const answer = await this.#events.ask(EventMessage.encode({ ...this.#start(), ...event }), last);
+      if (answer === undefined) throw new GrpcError(GrpcCode.unavailable, 'it ended the stream');
+      action = ActionMessage.decode(answer);
     } catch (error) {
       throw this.#entry.fail(error);
     }

@@ -362,7 +362,10 @@ export class StreamFilters {
       from.endLimit();
       this.#waiting = undefined;
     }
-    this.enqueue(() => this.startReply(reply, this.response.started ? from : undefined));
+    const start = () => this.startReply(reply, this.response.started ? from : undefined);
+    // What came while the filter was waited for has waited behind it, and is answered, too.
+    if (this.#isBusy) this.enqueue(start);
+    else start();
   }
 
   /** A filter ends the stream without an answer. */

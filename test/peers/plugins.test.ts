@@ -2,7 +2,8 @@
  * Plugins by other people's means: programs that know MOSN's contract only (go-plugin in the version that MOSN has, grpcio), the SDKs for Python, Go and
  * Java, curl and openssl as clients.
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -15,7 +16,9 @@ import { PLUGIN, testCanonical } from '../conformance/filters/suite.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { onCleanup, simpleConfig, startProxy } from '../support/proxy.ts';
 import { startUpstream } from '../support/upstream.ts';
-import { eventually, WeirProcess } from '../support/weir-process.ts';
+import { eventually, freePort, WeirProcess } from '../support/weir-process.ts';
+import { CASES, type ExtProcCase, type Outcome } from './plugins/ext-proc/cases.ts';
+import { exchange, Upstream } from './plugins/ext-proc/run.ts';
 
 const run = promisify(execFile);
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -130,6 +133,62 @@ describe.runIf(process.env.WEIR_PEERS === '1')('plugins', () => {
       expect(stdout).toContain('Verification error: self-signed certificate');
       expect(stdout).toMatch(/New, TLSv1\.3, Cipher is TLS_AES_256_GCM_SHA384/);
     });
+  });
+
+  describe('a processor on Envoy’s Go protos', () => {
+    const upstreamGets = (headers: Record<string, string | undefined>) => (expected: Outcome) => {
+      const all = { ...expected.upstream?.headers, ...headers };
+      const given = Object.entries(all).filter(([, value]) => value !== undefined);
+      return { ...expected, upstream: { ...expected.upstream, headers: Object.fromEntries(given) } };
+    };
+    // Envoy reads `raw_value` and nothing else; here `value` counts where that is empty.
+    const plainValue = upstreamGets({ 'x-plain': 'text' });
+    // Envoy sends a body that replaces another chunked; here its length is known.
+    const length = upstreamGets({ 'content-length': '16' });
+    /** Where Weir does it otherwise on purpose. */
+    const OTHERWISE: Readonly<Record<string, (expected: Outcome) => unknown>> = {
+      'edit-headers': plainValue,
+      'edit-headers-none-there': plainValue,
+      replace: length,
+      'replace-no-body-mode': length,
+      'replace-without-body': length,
+      'replace-response': (expected) => ({ ...expected, headers: { ...expected.headers, 'content-length': '14' } }),
+      // Envoy had the whole body before the headers' answer, and so held them; Weir lets headers go before a streamed body.
+      'body-and-header-streamed': (expected) => {
+        const { 'x-length': _, ...headers } = expected.headers;
+        return { ...upstreamGets({ 'x-length': undefined })(expected), headers };
+      },
+    };
+    const expectedOf = ({ id }: ExtProcCase) => (OTHERWISE[id] ?? ((same: Outcome) => same))(recorded[id] as Outcome);
+    const processor = join(built, 'ext-proc');
+    const recorded = JSON.parse(readFileSync(join(root, 'test/peers/plugins/ext-proc/recorded.json'), 'utf8'));
+    beforeAll(() => go(join(root, 'test/peers/plugins/ext-proc'), processor), 120_000);
+
+    async function outcome(one: ExtProcCase, entry: object, clusters: object[] = []) {
+      const upstream = new Upstream();
+      onCleanup(() => upstream.close());
+      const filters = [{ name: 'ext_proc', runtime: 'plugin', protocol: 'ext_proc', config: one.config, ...entry }];
+      const config = simpleConfig(await upstream.listen(), { filters } as object);
+      const { port } = await startProxy({ ...config, clusters: [...(config.clusters ?? []), ...clusters] as [] });
+      return exchange(port, upstream, one);
+    }
+
+    test.each(CASES)('as Envoy: $id', async (one) => {
+      expect(await outcome(one, { use: processor })).toEqual(expectedOf(one));
+    });
+
+    test.each(CASES.filter(({ id }) => ['edit-headers', 'upper-streamed', 'immediate', 'close'].includes(id)))(
+      'as a service behind a cluster: $id',
+      async (one) => {
+        const port = await freePort();
+        const service = spawn(processor, ['-listen', `127.0.0.1:${port}`], { stdio: ['ignore', 'pipe', 'inherit'] });
+        onCleanup(() => service.kill('SIGKILL'));
+        await once(service.stdout, 'data');
+        const clusters = [{ name: 'processor', endpoints: [`127.0.0.1:${port}`] }];
+        const weir = { ...one, config: { grpc_service: { envoy_grpc: { cluster_name: 'processor' } }, ...one.config } };
+        expect(await outcome(weir, {}, clusters)).toEqual(expectedOf(one));
+      },
+    );
   });
 
   describe.each(['plugin-auth', 'plugin-certificates'])('examples/%s', (name) => {

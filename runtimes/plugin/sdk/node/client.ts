@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { FilterHost, Json } from '../../../../src/abi/index.ts';
 import { METHOD, Request, Response } from '../../mosn.ts';
 import { pluginSpec, readOptions } from '../../options.ts';
-import { PluginClient } from '../../plugin-client.ts';
+import { clientOptions, PluginClient } from '../../plugin-client.ts';
 
 /** MOSN's request; what is not given is empty. */
 export interface CallRequest {
@@ -43,13 +43,7 @@ export async function startPlugin(
   const absolute = resolve(file);
   host.watch(absolute);
   const plugin = host.plugin(pluginSpec({ name: host.name, file: absolute, directory: process.cwd() }, own, host));
-  const client = new PluginClient(plugin, {
-    timeout: own.timeout,
-    retries: own.retries,
-    maxMessage: own.max_message_size,
-    duration: host.histogram('plugin_call_seconds'),
-    failures: host.counter('plugin_failed_calls'),
-  });
+  const client = new PluginClient(plugin, clientOptions(own, host));
   try {
     await plugin.started;
   } catch (error) {
