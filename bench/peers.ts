@@ -18,6 +18,8 @@ export interface Setting {
   folder: string;
   upstreamPort: number;
   listenPort: number;
+  /** Files of a certificate and its key: clients come by TLS. */
+  tls?: { cert: string; key: string } | undefined;
 }
 
 /**
@@ -148,7 +150,7 @@ function nginxModules(http: string): string {
 }
 
 /** @param lua with the auth check as `access_by_lua`. */
-export function nginx({ folder, upstreamPort, listenPort }: Setting, lua = false): Peer {
+export function nginx({ folder, upstreamPort, listenPort, tls }: Setting, lua = false): Peer {
   const check = `access_by_lua_block { if ngx.req.get_headers()["user"] ~= "admin" then ngx.exit(403) end }`;
   const config = nginxConfig(
     folder,
@@ -156,7 +158,8 @@ export function nginx({ folder, upstreamPort, listenPort }: Setting, lua = false
     `
     upstream app { server 127.0.0.1:${upstreamPort}; keepalive 1024; keepalive_requests 1000000000; }
     client_max_body_size 100m;
-    server { listen 127.0.0.1:${listenPort} backlog=4096;
+    server { listen 127.0.0.1:${listenPort} ${tls === undefined ? '' : 'ssl'} backlog=4096;
+      ${tls === undefined ? '' : `ssl_certificate ${tls.cert}; ssl_certificate_key ${tls.key}; ssl_protocols TLSv1.3;`}
       location / { ${lua ? check : ''} proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection ""; } }`,
   );
   return {
@@ -285,7 +288,7 @@ export function nodeHttp({ upstreamPort, listenPort }: Setting): Peer {
 }
 
 /** Weir with one worker, metrics and routing on. */
-export function weir({ folder, upstreamPort, listenPort }: Setting, filter: Filter): Peer {
+export function weir({ folder, upstreamPort, listenPort, tls }: Setting, filter: Filter): Peer {
   const root = join(here, '..');
   const use =
     filter === 'native'
@@ -317,6 +320,7 @@ export function weir({ folder, upstreamPort, listenPort }: Setting, filter: Filt
       {
         name: 'web',
         address: `127.0.0.1:${listenPort}`,
+        ...(tls === undefined ? {} : { tls: { certificates: [tls] } }),
         filters: filter === 'none' ? [] : [entry],
         routes: [
           { match: { prefix: '/api' }, cluster: 'app' },

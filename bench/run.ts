@@ -10,6 +10,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { makeCertificate } from '../test/support/certificates.ts';
 import {
   envoy,
   type Filter,
@@ -35,6 +36,8 @@ const FIRST_PORT = 18_081;
 
 interface Case {
   name: string;
+  /** Clients come by TLS. */
+  tls?: true;
   connections: number;
   path: string;
   /** Bytes of a request body. */
@@ -114,6 +117,14 @@ const CASES: readonly Case[] = [
   { name: 'lua-body', connections: 16, path: '/post', body: 64 * 1024, peers: scriptPeers('body.lua') },
   { name: 'wasm', connections: 64, path: '/', peers: modulePeers },
   { name: 'plugin', connections: 64, path: '/', peers: pluginPeers },
+  { name: 'plugin-latency', connections: 1, path: '/', peers: pluginPeers },
+  {
+    name: 'tls',
+    connections: 64,
+    path: '/',
+    tls: true,
+    peers: (setting) => [nginx(setting()), weir(setting(), 'none')],
+  },
   { name: '1MiB-response', connections: 16, path: '/big', peers: plainPeers },
   { name: '64KiB-request', connections: 16, path: '/post', body: 64 * 1024, peers: plainPeers },
   { name: '1000-connections', connections: 1000, path: '/', peers: plainPeers },
@@ -128,7 +139,7 @@ async function load(
   const body = wanted.body === undefined ? '' : `wrk.method = "POST"; wrk.body = string.rep("x", ${wanted.body})\n`;
   writeFileSync(script, `${body}wrk.headers["user"] = "admin"\n`);
   const args = ['-t1', `-c${wanted.connections}`, `-d${SECONDS}s`, '--latency', '-s', script];
-  const { stdout } = await run('wrk', [...args, `http://127.0.0.1:${port}${wanted.path}`]);
+  const { stdout } = await run('wrk', [...args, `http${wanted.tls ? 's' : ''}://127.0.0.1:${port}${wanted.path}`]);
   const find = (pattern: RegExp) => pattern.exec(stdout)?.[1] ?? '?';
   if (/Non-2xx|Socket errors/.test(stdout))
     process.stdout.write(`  ! ${/(Non-2xx.*|Socket errors.*)/.exec(stdout)?.[1]}\n`);
@@ -140,9 +151,19 @@ async function load(
   };
 }
 
+/** A certificate for localhost, self-signed. */
+async function certificate(folder: string): Promise<{ cert: string; key: string }> {
+  const { cert, key } = await makeCertificate({ names: ['localhost'] });
+  const files = { cert: join(folder, 'bench.crt'), key: join(folder, 'bench.key') };
+  writeFileSync(files.cert, cert);
+  writeFileSync(files.key, key);
+  return files;
+}
+
 async function runCase(wanted: Case, base: Setting): Promise<void> {
   let port = FIRST_PORT;
-  const peers = wanted.peers(() => ({ ...base, listenPort: port++ }));
+  const tls = wanted.tls ? await certificate(base.folder) : undefined;
+  const peers = wanted.peers(() => ({ ...base, tls, listenPort: port++ }));
   const running = peers.map((peer) => new Running(peer));
   const rounds: Figures[][] = peers.map(() => []);
   try {
