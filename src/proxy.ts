@@ -5,16 +5,20 @@
 import { randomBytes } from 'node:crypto';
 import type { FilterRuntime } from './abi/index.ts';
 import { buildClusters, type ClusterSet } from './clusters/cluster.ts';
+import { filterName } from './config/check.ts';
 import { ConfigurationError, type Diagnostic } from './config/diagnostics.ts';
 import type { LoadedConfig } from './config/load.ts';
 import type { ListenerConfig } from './config/schema.ts';
 import { formatAddress } from './config/values.ts';
 import { messageOf } from './errors.ts';
+import { ExtensionAccessLog } from './filters/access-logger.ts';
 import { FilterAdapter } from './filters/adapter.ts';
-import { FilterChain, FilterLoadError } from './filters/filter-chain.ts';
+import { FilterChain } from './filters/filter-chain.ts';
+import { EntryHost, type HostContext } from './filters/filter-host.ts';
+import { FilterLoadError } from './filters/load-error.ts';
 import { HttpSnapshot } from './http/http-context.ts';
 import { Listener } from './listeners/listener.ts';
-import { AccessLog, compileAccessLogFormat } from './observability/access-log.ts';
+import { AccessLog, type AccessLogSink, compileAccessLogFormat } from './observability/access-log.ts';
 import { createLogger, type Logger } from './observability/logger.ts';
 import { Metrics } from './observability/metrics.ts';
 import type { PluginSource } from './plugins/lease.ts';
@@ -131,11 +135,7 @@ export class DataPlane {
         const previous = this.#listeners.get(listenerKey(listener))?.snapshot.tls;
         const tls = await buildTls(listener, directory, files, context, previous);
         const chain = await closing(tls, FilterChain.build(listener, directory, routes.routes, context));
-        const dropped = this.metrics.counter('weir_access_log_dropped_total', 'Lines that were not written.', {
-          listener: listener.name,
-        });
-        const log = listener.access_log;
-        const accessLog = log === undefined ? undefined : new AccessLog(log.path, log.format, dropped);
+        const accessLog = await closing(tls, closing(chain, this.#accessLog(listener, directory, files, context)));
         snapshots.push(new HttpSnapshot(listener, routes, chain, clusters, accessLog, tls));
       } catch (error) {
         faults.push(...diagnose(error, ['listeners', i], loaded));
@@ -148,6 +148,23 @@ export class DataPlane {
       throw new ConfigurationError(faults);
     }
     return prepared;
+  }
+
+  async #accessLog(
+    { name, access_log: log }: ListenerConfig,
+    directory: string,
+    files: Set<string>,
+    context: HostContext,
+  ): Promise<AccessLogSink | undefined> {
+    if (log === undefined) return undefined;
+    const dropped = this.metrics.counter('weir_access_log_dropped_total', 'Streams that were not logged.', {
+      listener: name,
+    });
+    if (log.logger === undefined) return new AccessLog(log.path, log.format, dropped);
+    const host = new EntryHost(filterName(log.logger), name, context, files);
+    const path = ['access_log', 'logger'];
+    const made = await this.#adapter.loadExtension('accessLogger', 'access loggers', log.logger, directory, host, path);
+    return new ExtensionAccessLog(made, host.name, dropped, this.#logger);
   }
 
   /** Forgets what was built. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import {
   ABI_VERSION,
+  type AccessLogger,
   type CertificateProvider,
   FilterConfigError,
   type FilterHost,
@@ -25,6 +26,7 @@ export function createModuleRuntime(): FilterRuntime {
     load: (spec, host) =>
       create<StreamFilterFactory>(spec, host, 'createStreamFilterFactory', 'create', '(stream) => ({ ... })'),
     extensions: {
+      accessLogger: (spec, host) => create<AccessLogger>(spec, host, 'createAccessLogger', 'log', '(entry) => { ... }'),
       certificateProvider: (spec, host) =>
         create<CertificateProvider>(
           spec,

@@ -1,6 +1,7 @@
 /** The runtime of plugins: programs that Weir starts and asks over gRPC. */
 import { accessSync, constants } from 'node:fs';
 import {
+  type AccessLogger,
   type CertificateProvider,
   ExtensionError,
   FilterConfigError,
@@ -18,6 +19,7 @@ import { createMosnCertificates } from './mosn-certificates.ts';
 import { OPTIONS, type PluginOptions, pluginSpec, readOptions } from './options.ts';
 import { clientOptions, PluginClient } from './plugin-client.ts';
 import { createWeirFactory } from './weir.ts';
+import { createWeirAccessLogger } from './weir-access-log.ts';
 import { createWeirCertificates } from './weir-certificates.ts';
 
 export function createPluginRuntime(): FilterRuntime {
@@ -26,7 +28,7 @@ export function createPluginRuntime(): FilterRuntime {
     options: OPTIONS,
     sniff: ({ path }) => isExecutable(path),
     load,
-    extensions: { certificateProvider: provideCertificates },
+    extensions: { certificateProvider: provideCertificates, accessLogger: logStreams },
   };
 }
 
@@ -82,6 +84,14 @@ async function untilStarted(plugin: Plugin, client: PluginClient, spec: FilterSp
 function provideCertificates(spec: FilterSpec, host: FilterHost): CertificateProvider {
   const { client, options } = connect(spec, host);
   return options.protocol === 'mosn' ? createMosnCertificates(client) : createWeirCertificates(client, spec);
+}
+
+/** Streams are logged by Weir's own protocol; they wait for the program, or are dropped and counted. */
+function logStreams(spec: FilterSpec, host: FilterHost): AccessLogger {
+  const { client, options } = connect(spec, host);
+  if (options.protocol === 'weir') return createWeirAccessLogger(client, spec, host);
+  client.close();
+  throw new FilterConfigError(`\`protocol: ${options.protocol}\` has no access logs`, { option: 'protocol' });
 }
 
 function connect(spec: FilterSpec, host: FilterHost, timeout?: number) {

@@ -1,5 +1,6 @@
 /** Weir's own protocol, `weir.plugin.v1`: a stream of events and actions for each request. */
 import {
+  type DynamicMetadata,
   ExtensionError,
   FilterConfigError,
   type FilterHost,
@@ -144,13 +145,7 @@ class Session implements StreamFilter {
 
   complete(info: StreamInfo): void {
     if (this.#done) return;
-    const complete = {
-      status: info.responseCode,
-      bytes_received: info.bytesReceived,
-      bytes_sent: info.bytesSent,
-      duration_ms: info.duration,
-      flags: info.responseFlags.join(','),
-    };
+    const complete = completeMessage(info);
     this.#events.tell(EventMessage.encode({ ...this.#start(), complete }), true);
   }
 
@@ -232,30 +227,13 @@ class Session implements StreamFilter {
     this.#started = true;
     const { stream } = this;
     const { info, routeConfig, metadata } = stream;
-    const names = metadata.namespaces();
     return {
       start: {
         config: this.#entry.config,
         route_config: routeConfig === undefined ? '' : JSON.stringify(routeConfig),
-        metadata: Object.fromEntries(names.map((name) => [name, JSON.stringify(metadata.get(name))])),
+        metadata: metadataMessage(metadata),
         timeout_ms: this.#entry.client.options.timeout,
-        info: {
-          id: info.id,
-          listener: info.listener,
-          protocol: info.protocol,
-          client_address: info.downstreamRemoteAddress,
-          local_address: info.downstreamLocalAddress,
-          virtual_host: info.virtualHost,
-          route: info.route,
-          cluster: info.cluster,
-          ...(info.tls === undefined
-            ? {}
-            : {
-                tls_version: info.tls.version,
-                server_name: info.tls.serverName,
-                client_certificate_subject: info.tls.peerCertificate?.subject ?? '',
-              }),
-        },
+        info: infoMessage(info),
       },
     };
   }
@@ -286,7 +264,44 @@ const all: Required<Omit<StreamFilter, 'onDestroy'>> & ThisType<Session> = {
   },
 };
 
-function listOf(headers: HeaderMap): Header[] {
+/** Facts of a stream as `StreamInfo`. */
+export function infoMessage(info: StreamInfo): object {
+  return {
+    id: info.id,
+    listener: info.listener,
+    protocol: info.protocol,
+    client_address: info.downstreamRemoteAddress,
+    local_address: info.downstreamLocalAddress,
+    virtual_host: info.virtualHost,
+    route: info.route,
+    cluster: info.cluster,
+    ...(info.tls === undefined
+      ? {}
+      : {
+          tls_version: info.tls.version,
+          server_name: info.tls.serverName,
+          client_certificate_subject: info.tls.peerCertificate?.subject ?? '',
+        }),
+  };
+}
+
+/** A stream's end as `Complete`. */
+export function completeMessage(info: StreamInfo): object {
+  return {
+    status: info.responseCode,
+    bytes_received: info.bytesReceived,
+    bytes_sent: info.bytesSent,
+    duration_ms: info.duration,
+    flags: info.responseFlags.join(','),
+  };
+}
+
+/** Metadata as JSON objects by namespace. */
+export function metadataMessage(metadata: DynamicMetadata): Record<string, string> {
+  return Object.fromEntries(metadata.namespaces().map((name) => [name, JSON.stringify(metadata.get(name))]));
+}
+
+export function listOf(headers: HeaderMap): Header[] {
   return [...headers].map(([name, value]) => ({ name, value: Buffer.from(value, 'latin1') }));
 }
 

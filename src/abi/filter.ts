@@ -1,4 +1,5 @@
 /** The doorway for everything that extends Weir: filters, their factories and the runtimes that load them. */
+import type { AccessLogger } from './access-log.ts';
 import type { HeaderMap } from './headers.ts';
 import type { Plugin, PluginSpec } from './plugin.ts';
 import type { CallRequest, CallResponse, Json, Log, Stream, StreamInfo } from './stream.ts';
@@ -223,6 +224,7 @@ export interface SniffedFile {
 
 /** The kinds of extension besides stream filters. */
 export interface Extensions {
+  accessLogger: AccessLogger;
   certificateProvider: CertificateProvider;
 }
 

@@ -3,6 +3,7 @@
 /** A module may export it as `abiVersion`; one that was written for another version is refused by name. It changes when old filters stop working. */
 export const ABI_VERSION = 1;
 
+export type { AccessLogEntry, AccessLogger, CreateAccessLogger } from './access-log.ts';
 export { ExtensionError, type ExtensionErrorCode, FilterConfigError, type SourcePosition } from './errors.ts';
 export {
   type BodyHookResult,

@@ -171,6 +171,7 @@ const tls = z
   });
 
 const accessLog = z.strictObject({
+  logger: extension.optional().describe('takes the streams in the place of a file'),
   path: z.string().default('/dev/stdout'),
   format: z.string().default('json').describe('`json`, or a line with operators such as %REQ(:path)% %RESPONSE_CODE%'),
 });

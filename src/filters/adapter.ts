@@ -15,6 +15,7 @@ import { nearest } from '../config/diagnostics.ts';
 import { EXTENSION_KEYS, type ExtensionConfig, FILTER_KEYS, type FilterConfig } from '../config/schema.ts';
 import { messageOf } from '../errors.ts';
 import type { EntryHost } from './filter-host.ts';
+import { FilterLoadError } from './load-error.ts';
 
 export interface LoadedFilter {
   factory: StreamFilterFactory;
@@ -55,7 +56,8 @@ export class FilterAdapter {
   /**
    * Makes an extension of another kind.
    * @param what the kind as an error message names it.
-   * @throws FilterConfigError
+   * @param path of the entry below its listener.
+   * @throws FilterLoadError
    */
   async loadExtension<K extends keyof Extensions>(
     kind: K,
@@ -63,11 +65,20 @@ export class FilterAdapter {
     config: ExtensionConfig,
     directory: string,
     host: EntryHost,
+    path: readonly (string | number)[],
   ): Promise<Extensions[K]> {
-    const { runtime, spec } = await this.#find(config, EXTENSION_KEYS, directory, host);
-    const create = runtime.extensions?.[kind];
-    if (create === undefined) throw this.#blame('use', `the runtime \`${runtime.name}\` has no ${what}`);
-    return (await create(spec, host)) as Extensions[K];
+    try {
+      const { runtime, spec } = await this.#find(config, EXTENSION_KEYS, directory, host);
+      const create = runtime.extensions?.[kind];
+      if (create === undefined) throw this.#blame('use', `the runtime \`${runtime.name}\` has no ${what}`);
+      return (await create(spec, host)) as Extensions[K];
+    } catch (error) {
+      const detail =
+        error instanceof FilterConfigError ? error : new FilterConfigError(messageOf(error), { cause: error });
+      if (detail.option !== undefined) throw new FilterLoadError(path, detail, detail.option);
+      const below = detail.path.length > 0 ? ['config', ...detail.path] : [this.blames(error) ?? 'use'];
+      throw new FilterLoadError([...path, ...below], detail);
+    }
   }
 
   /** The runtime of an entry, and the entry as that gets it. */

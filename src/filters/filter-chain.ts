@@ -7,24 +7,9 @@ import type { Route } from '../routing/route.ts';
 import { type FilterAdapter, unknownKey } from './adapter.ts';
 import { FilterEntry } from './filter-entry.ts';
 import { EntryHost, type HostContext } from './filter-host.ts';
+import { FilterLoadError } from './load-error.ts';
 
 const PHASES = ['before-route', 'after-route', 'after-choose-endpoint'] as const;
-
-/** A filter that can't be made; `path` is below the listener. */
-export class FilterLoadError extends Error {
-  override readonly name = 'FilterLoadError';
-  readonly path: readonly (string | number)[];
-  readonly detail: FilterConfigError;
-  /** The key below `path` that it is about, when the key is the fault and not its value. */
-  readonly key: string | undefined;
-
-  constructor(path: readonly (string | number)[], detail: FilterConfigError, key?: string) {
-    super(detail.message);
-    this.path = path;
-    this.detail = detail;
-    this.key = key;
-  }
-}
 
 /** What making a chain needs of its data plane. */
 export interface ChainContext extends HostContext {

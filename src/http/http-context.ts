@@ -3,7 +3,7 @@ import type { Counter, Gauge, Histogram } from '../abi/index.ts';
 import type { ClusterSet } from '../clusters/cluster.ts';
 import type { ListenerConfig } from '../config/schema.ts';
 import type { FilterChain } from '../filters/filter-chain.ts';
-import type { AccessLog } from '../observability/access-log.ts';
+import type { AccessLogSink } from '../observability/access-log.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { RouteTable } from '../routing/route-table.ts';
@@ -16,7 +16,7 @@ export class HttpSnapshot {
   readonly routes: RouteTable;
   readonly chain: FilterChain;
   readonly clusters: ClusterSet;
-  readonly accessLog: AccessLog | undefined;
+  readonly accessLog: AccessLogSink | undefined;
   /** Without it connections are plain. */
   readonly tls: TlsTermination | undefined;
   #streams = 0;
@@ -27,7 +27,7 @@ export class HttpSnapshot {
     routes: RouteTable,
     chain: FilterChain,
     clusters: ClusterSet,
-    accessLog: AccessLog | undefined,
+    accessLog: AccessLogSink | undefined,
     tls: TlsTermination | undefined,
   ) {
     this.config = config;

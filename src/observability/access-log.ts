@@ -1,13 +1,11 @@
 /** The access log: one line per stream, formatted as JSON or by Envoy's command operators, written behind the requests' backs. */
 import { pino } from 'pino';
-import type { Counter, DynamicMetadata, HeaderMap, StreamInfo } from '../abi/index.ts';
+import type { AccessLogEntry, Counter, HeaderMap } from '../abi/index.ts';
 
-/** What a line is made of. */
-export interface AccessLogEntry {
-  info: StreamInfo;
-  requestHeaders: HeaderMap;
-  responseHeaders: HeaderMap | undefined;
-  metadata: DynamicMetadata;
+/** Where finished streams go. */
+export interface AccessLogSink {
+  write(entry: AccessLogEntry): void;
+  close(): void;
 }
 
 type Part = (entry: AccessLogEntry) => string;
@@ -171,7 +169,7 @@ function formatJson({ info, requestHeaders }: AccessLogEntry): string {
 }
 
 /** One log file. Lines are handed to the system in batches and after at most 100 ms. */
-export class AccessLog {
+export class AccessLog implements AccessLogSink {
   readonly #format: (entry: AccessLogEntry) => string;
   readonly #destination: ReturnType<typeof pino.destination>;
   readonly #flushing: NodeJS.Timeout;

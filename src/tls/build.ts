@@ -7,8 +7,8 @@ import { filterName } from '../config/check.ts';
 import type { ListenerConfig, TlsConfig } from '../config/schema.ts';
 import { messageOf } from '../errors.ts';
 import type { FilterAdapter } from '../filters/adapter.ts';
-import { FilterLoadError } from '../filters/filter-chain.ts';
 import { EntryHost, type HostContext } from '../filters/filter-host.ts';
+import { FilterLoadError } from '../filters/load-error.ts';
 import { CertificateError, contextOptions, readyCertificate, type TlsParameters } from './certificate.ts';
 import { ProvidedCertificates } from './provided.ts';
 import { TlsTermination } from './termination.ts';
@@ -97,24 +97,18 @@ async function provider(
   const { provider: entry, provider_timeout: timeout, provider_refresh: refresh } = tls;
   if (entry === undefined) return undefined;
   const host = new EntryHost(filterName(entry), listener, context, files);
-  try {
-    const made = await context.adapter.loadExtension('certificateProvider', 'certificates', entry, directory, host);
-    const labels = { listener };
-    const failures = context.metrics.counter('weir_tls_provider_failures_total', 'Certificates not provided.', labels);
-    const onFailure = () => failures.add();
-    const { logger } = context;
-    const key = JSON.stringify(entry);
-    const options = { listener, key, name: host.name, parameters, timeout, refresh, logger, onFailure };
-    const provided = new ProvidedCertificates(made, options);
-    if (previous?.provided !== undefined) provided.adopt(previous.provided);
-    return provided;
-  } catch (error) {
-    const detail =
-      error instanceof FilterConfigError ? error : new FilterConfigError(messageOf(error), { cause: error });
-    if (detail.option !== undefined) throw new FilterLoadError(['tls', 'provider'], detail, detail.option);
-    const below = detail.path.length > 0 ? ['config', ...detail.path] : [context.adapter.blames(error) ?? 'use'];
-    throw new FilterLoadError(['tls', 'provider', ...below], detail);
-  }
+  const path = ['tls', 'provider'];
+  const made = await context.adapter.loadExtension('certificateProvider', 'certificates', entry, directory, host, path);
+  const failures = context.metrics.counter('weir_tls_provider_failures_total', 'Certificates not provided.', {
+    listener,
+  });
+  const onFailure = () => failures.add();
+  const { logger } = context;
+  const key = JSON.stringify(entry);
+  const options = { listener, key, name: host.name, parameters, timeout, refresh, logger, onFailure };
+  const provided = new ProvidedCertificates(made, options);
+  if (previous?.provided !== undefined) provided.adopt(previous.provided);
+  return provided;
 }
 
 function fault(path: readonly (string | number)[], message: string): FilterLoadError {

@@ -87,6 +87,25 @@ export interface PluginFilter {
   onComplete?(stream: PluginStream, status: number): void;
 }
 
+/** A stream that has ended. */
+export interface LogEntry {
+  readonly info: StreamInfo;
+  readonly status: number;
+  readonly bytesReceived: number;
+  readonly bytesSent: number;
+  /** Milliseconds. */
+  readonly duration: number;
+  /** Envoy's, separated by commas. */
+  readonly flags: string;
+  readonly startTime: Date;
+  /** `address:port` of the upstream. */
+  readonly endpoint: string;
+  readonly details: string;
+  readonly requestHeaders: HeaderMap;
+  readonly responseHeaders: HeaderMap;
+  readonly metadata: Readonly<Record<string, Json>>;
+}
+
 export interface PluginOptions {
   /** Makes the filter of an entry from its `config:`. What it throws refuses the configuration. */
   filter?: (config: Json, entry: { name: string; listener: string }) => PluginFilter | Promise<PluginFilter>;
@@ -96,6 +115,8 @@ export interface PluginOptions {
     listener: string,
     config: Json,
   ) => Certificate | undefined | Promise<Certificate | undefined>;
+  /** Takes streams that have ended, several at a time. */
+  accessLog?: (entries: readonly LogEntry[], config: Json) => void | Promise<void>;
   /** Answers `startPlugin`'s calls, and those of an entry with `protocol: mosn`. */
   call?: (request: Required<CallRequest>) => Partial<CallAnswer> | Promise<Partial<CallAnswer>>;
 }
@@ -135,6 +156,7 @@ export async function serve(options: PluginOptions): Promise<void> {
   unary('/grpc.health.v1.Health/Check', () => SERVING);
   if (options.filter !== undefined) serveFilter(server, unary, options.filter);
   if (options.certificates !== undefined) serveCertificates(unary, options.certificates);
+  if (options.accessLog !== undefined) serveAccessLog(unary, options.accessLog);
   const { call } = options;
   if (call !== undefined) {
     unary(METHOD, async (bytes) => Response.encode(await call(Request.decode(bytes) as Required<CallRequest>)));
@@ -194,6 +216,39 @@ function serveCertificates(unary: Unary, provide: NonNullable<PluginOptions['cer
     const { server_name: name, listener, config } = Request.decode(bytes);
     const given = await provide(name, listener, JSON.parse(config || 'null') as Json);
     return Response.encode(given === undefined ? {} : { chain: given.chain, key: given.key, ca: given.ca ?? '' });
+  });
+}
+
+function serveAccessLog(unary: Unary, log: NonNullable<PluginOptions['accessLog']>): void {
+  interface Entry {
+    info: object;
+    complete: { status: number; bytes_received: number; bytes_sent: number; duration_ms: number; flags: string };
+    start_time_ms: number;
+    endpoint: string;
+    details: string;
+    request_headers: HeadersMessage['headers'];
+    response_headers: HeadersMessage['headers'];
+    metadata: Record<string, string>;
+  }
+  const Request = messageType<{ config: string; entries: Entry[] }>(FILE, `${PACKAGE}.LogRequest`);
+  unary(`/${PACKAGE}.AccessLogger/Log`, async (bytes) => {
+    const { config, entries } = Request.decode(bytes);
+    const list = entries.map(({ info, complete, endpoint, details, ...entry }) => ({
+      info: camelCased(info) as unknown as StreamInfo,
+      status: complete.status,
+      bytesReceived: Number(complete.bytes_received),
+      bytesSent: Number(complete.bytes_sent),
+      duration: complete.duration_ms,
+      flags: complete.flags,
+      startTime: new Date(entry.start_time_ms),
+      endpoint,
+      details,
+      requestHeaders: mapOf(entry.request_headers),
+      responseHeaders: mapOf(entry.response_headers),
+      metadata: parsedMetadata(entry.metadata),
+    }));
+    await log(list, JSON.parse(config || 'null') as Json);
+    return new Uint8Array(0);
   });
 }
 
@@ -277,7 +332,7 @@ class Session implements PluginStream {
   async #begin({ config, route_config, metadata, info }: NonNullable<Event['start']>): Promise<void> {
     this.#filter = await this.#filterFor(config);
     this.routeConfig = route_config === '' ? undefined : (JSON.parse(route_config) as Json);
-    this.metadata = Object.fromEntries(Object.entries(metadata).map(([key, text]) => [key, JSON.parse(text) as Json]));
+    this.metadata = parsedMetadata(metadata);
     this.info = camelCased(info ?? {}) as unknown as StreamInfo;
   }
 
@@ -339,9 +394,18 @@ interface HeadersMessage {
 type Groups = Map<string, string[]>;
 
 function read({ headers }: HeadersMessage): { map: HeaderMap; before: Groups } {
+  const map = mapOf(headers);
+  return { map, before: grouped(map) };
+}
+
+function mapOf(headers: HeadersMessage['headers']): HeaderMap {
   const map = new HeaderMap();
   for (const { name, value } of headers) map.append(name, Buffer.from(value).toString('latin1'));
-  return { map, before: grouped(map) };
+  return map;
+}
+
+function parsedMetadata(metadata: Record<string, string>): Record<string, Json> {
+  return Object.fromEntries(Object.entries(metadata).map(([key, text]) => [key, JSON.parse(text) as Json]));
 }
 
 function grouped(map: HeaderMap): Groups {
