@@ -4,7 +4,7 @@
  */
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cp } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -78,6 +78,23 @@ describe.runIf(process.env.WEIR_PEERS === '1')('plugins', () => {
       choose: (name) => ({ runtime: 'plugin', start_timeout: '30s', timeout: '5s', config: { case: name } }),
     });
   }
+
+  test.each(['python', 'go', 'java'] as const)('an access logger with the SDK for %s', async (language) => {
+    const file = join(built, `log-${language}`);
+    const logger = {
+      use: canonical[language],
+      runtime: 'plugin',
+      start_timeout: '30s',
+      timeout: '5s',
+      config: { file },
+    };
+    const upstream = await startUpstream((_, response) => response.end('ok'));
+    const { port } = await startProxy(simpleConfig(upstream.port, { access_log: { logger } } as object));
+    await Promise.all(['/a', '/b'].map((path) => fetch(`http://127.0.0.1:${port}${path}`)));
+    const lines = () => (existsSync(file) ? readFileSync(file, 'utf8').trim().split('\n').sort() : []);
+    await eventually(() => lines().length === 2);
+    expect(lines()).toEqual(['200 /a web', '200 /b web']);
+  });
 
   describe.each(['go', 'python'] as const)('a program for MOSN in %s', (language) => {
     const entry = (args: string[]) => ({

@@ -21,6 +21,7 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+	"time"
 )
 
 // Result is what a hook says: nil (it goes on), Hold, a Reply, a Body, or an Error.
@@ -82,12 +83,29 @@ type (
 // Certificate is PEM: the certificate with those that lead to its CA, and the key; the CAs of clients, if they are to show certificates.
 type Certificate struct{ Chain, Key, CA string }
 
+// LogEntry is a stream that has ended.
+type LogEntry struct {
+	Info                     Info
+	Status                   int
+	BytesReceived, BytesSent uint64
+	Duration                 time.Duration
+	Flags                    string
+	StartTime                time.Time
+	Endpoint, Details        string
+	RequestHeaders           *Headers
+	ResponseHeaders          *Headers
+	// Metadata is what filters left: JSON objects by namespace.
+	Metadata map[string]json.RawMessage
+}
+
 // Options says what the plugin serves.
 type Options struct {
 	// Filter makes the filter of an entry from its `config:`; an error refuses the configuration.
 	Filter func(config json.RawMessage) (any, error)
 	// Certificates gives the certificate for a name (empty for clients that ask for none), or nil.
 	Certificates func(ctx context.Context, serverName, listener string, config json.RawMessage) (*Certificate, error)
+	// AccessLog takes streams that have ended, several at a time.
+	AccessLog func(ctx context.Context, entries []LogEntry, config json.RawMessage) error
 }
 
 // Info are facts of the stream that Weir sends along.

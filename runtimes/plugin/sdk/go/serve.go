@@ -49,6 +49,9 @@ func Serve(options Options) {
 	if options.Certificates != nil {
 		weirpb.RegisterCertificateProviderServer(server, &certificates{provide: options.Certificates})
 	}
+	if options.AccessLog != nil {
+		weirpb.RegisterAccessLoggerServer(server, &accessLogger{log: options.AccessLog})
+	}
 	stop := sync.OnceFunc(func() {
 		// What runs may end; what does not end is ended by Weir.
 		server.GracefulStop()
@@ -107,6 +110,36 @@ func (c *certificates) Provide(ctx context.Context, request *weirpb.CertificateR
 		return &weirpb.CertificateResponse{}, nil
 	}
 	return &weirpb.CertificateResponse{Chain: given.Chain, Key: given.Key, Ca: given.CA}, nil
+}
+
+type accessLogger struct {
+	weirpb.UnimplementedAccessLoggerServer
+	log func(context.Context, []LogEntry, json.RawMessage) error
+}
+
+func (a *accessLogger) Log(ctx context.Context, request *weirpb.LogRequest) (*weirpb.LogResponse, error) {
+	entries := make([]LogEntry, len(request.Entries))
+	for i, entry := range request.Entries {
+		complete := entry.GetComplete()
+		entries[i] = LogEntry{
+			Info:            infoOf(entry.Info),
+			Status:          int(complete.GetStatus()),
+			BytesReceived:   complete.GetBytesReceived(),
+			BytesSent:       complete.GetBytesSent(),
+			Duration:        time.Duration(complete.GetDurationMs() * float64(time.Millisecond)),
+			Flags:           complete.GetFlags(),
+			StartTime:       time.UnixMilli(int64(entry.StartTimeMs)),
+			Endpoint:        entry.Endpoint,
+			Details:         entry.Details,
+			RequestHeaders:  headersOf(entry.RequestHeaders),
+			ResponseHeaders: headersOf(entry.ResponseHeaders),
+			Metadata:        metadataOf(entry.Metadata),
+		}
+	}
+	if err := a.log(ctx, entries, json.RawMessage(request.Config)); err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return &weirpb.LogResponse{}, nil
 }
 
 // The filters of all entries that this process serves, by their configuration.

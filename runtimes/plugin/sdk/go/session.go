@@ -25,16 +25,26 @@ func (s *session) begin(filter any, start *weirpb.Start) {
 	if start.RouteConfig != "" {
 		stream.RouteConfig = json.RawMessage(start.RouteConfig)
 	}
-	stream.Metadata = map[string]json.RawMessage{}
-	for namespace, text := range start.Metadata {
-		stream.Metadata[namespace] = json.RawMessage(text)
+	stream.Metadata = metadataOf(start.Metadata)
+	stream.Info = infoOf(start.Info)
+}
+
+func metadataOf(given map[string]string) map[string]json.RawMessage {
+	metadata := map[string]json.RawMessage{}
+	for namespace, text := range given {
+		metadata[namespace] = json.RawMessage(text)
 	}
-	if info := start.Info; info != nil {
-		stream.Info = Info{
-			ID: info.Id, Listener: info.Listener, Protocol: info.Protocol, ClientAddress: info.ClientAddress, LocalAddress: info.LocalAddress,
-			VirtualHost: info.VirtualHost, Route: info.Route, Cluster: info.Cluster, TLSVersion: info.TlsVersion, ServerName: info.ServerName,
-			ClientCertificateSubject: info.ClientCertificateSubject,
-		}
+	return metadata
+}
+
+func infoOf(info *weirpb.StreamInfo) Info {
+	if info == nil {
+		return Info{}
+	}
+	return Info{
+		ID: info.Id, Listener: info.Listener, Protocol: info.Protocol, ClientAddress: info.ClientAddress, LocalAddress: info.LocalAddress,
+		VirtualHost: info.VirtualHost, Route: info.Route, Cluster: info.Cluster, TLSVersion: info.TlsVersion, ServerName: info.ServerName,
+		ClientCertificateSubject: info.ClientCertificateSubject,
 	}
 }
 
@@ -128,11 +138,16 @@ func (s *session) action(result Result, edited []*weirpb.Edit) (*weirpb.Action, 
 }
 
 func read(message *weirpb.Headers) (*Headers, groups) {
+	headers := headersOf(message.Headers)
+	return headers, headers.groups()
+}
+
+func headersOf(given []*weirpb.Header) *Headers {
 	headers := &Headers{}
-	for _, header := range message.Headers {
+	for _, header := range given {
 		headers.fields = append(headers.fields, field{header.Name, string(header.Value)})
 	}
-	return headers, headers.groups()
+	return headers
 }
 
 func (h *Headers) groups() groups {

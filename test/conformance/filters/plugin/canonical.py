@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The canonical conformance filters with the SDK for Python; `config: { case: NAME }` chooses one."""
+"""The canonical conformance filters with the SDK for Python; `config: { case: NAME }` chooses one. And an access logger that writes to `config: { file }`."""
 
 from weir_plugin import HOLD, Filter, Reply, serve
 
@@ -76,4 +76,10 @@ def create(config):
     return CASES[name](config)
 
 
-serve(filter=create)
+def log(entries, config):
+    with open(config["file"], "a") as file:
+        for entry in entries:
+            file.write(f"{entry.status} {entry.request_headers.get(':path')} {entry.info['listener']}\n")
+
+
+serve(filter=create, access_log=log)

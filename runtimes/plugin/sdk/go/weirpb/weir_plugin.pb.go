@@ -1379,6 +1379,199 @@ func (x *CertificateResponse) GetCa() string {
 	return ""
 }
 
+type LogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The logger's `config:` as JSON.
+	Config        string      `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	Entries       []*LogEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRequest) Reset() {
+	*x = LogRequest{}
+	mi := &file_weir_plugin_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRequest) ProtoMessage() {}
+
+func (x *LogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_plugin_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRequest.ProtoReflect.Descriptor instead.
+func (*LogRequest) Descriptor() ([]byte, []int) {
+	return file_weir_plugin_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *LogRequest) GetConfig() string {
+	if x != nil {
+		return x.Config
+	}
+	return ""
+}
+
+func (x *LogRequest) GetEntries() []*LogEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+type LogResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogResponse) Reset() {
+	*x = LogResponse{}
+	mi := &file_weir_plugin_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogResponse) ProtoMessage() {}
+
+func (x *LogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_plugin_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogResponse.ProtoReflect.Descriptor instead.
+func (*LogResponse) Descriptor() ([]byte, []int) {
+	return file_weir_plugin_proto_rawDescGZIP(), []int{18}
+}
+
+type LogEntry struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Info     *StreamInfo            `protobuf:"bytes,1,opt,name=info,proto3" json:"info,omitempty"`
+	Complete *Complete              `protobuf:"bytes,2,opt,name=complete,proto3" json:"complete,omitempty"`
+	// Milliseconds since the epoch.
+	StartTimeMs float64 `protobuf:"fixed64,3,opt,name=start_time_ms,json=startTimeMs,proto3" json:"start_time_ms,omitempty"`
+	// address:port of the upstream; empty when none was chosen.
+	Endpoint string `protobuf:"bytes,4,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	// Why the response is what it is.
+	Details         string    `protobuf:"bytes,5,opt,name=details,proto3" json:"details,omitempty"`
+	RequestHeaders  []*Header `protobuf:"bytes,6,rep,name=request_headers,json=requestHeaders,proto3" json:"request_headers,omitempty"`
+	ResponseHeaders []*Header `protobuf:"bytes,7,rep,name=response_headers,json=responseHeaders,proto3" json:"response_headers,omitempty"`
+	// What filters left, JSON objects by namespace.
+	Metadata      map[string]string `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogEntry) Reset() {
+	*x = LogEntry{}
+	mi := &file_weir_plugin_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogEntry) ProtoMessage() {}
+
+func (x *LogEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_plugin_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogEntry.ProtoReflect.Descriptor instead.
+func (*LogEntry) Descriptor() ([]byte, []int) {
+	return file_weir_plugin_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *LogEntry) GetInfo() *StreamInfo {
+	if x != nil {
+		return x.Info
+	}
+	return nil
+}
+
+func (x *LogEntry) GetComplete() *Complete {
+	if x != nil {
+		return x.Complete
+	}
+	return nil
+}
+
+func (x *LogEntry) GetStartTimeMs() float64 {
+	if x != nil {
+		return x.StartTimeMs
+	}
+	return 0
+}
+
+func (x *LogEntry) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
+func (x *LogEntry) GetDetails() string {
+	if x != nil {
+		return x.Details
+	}
+	return ""
+}
+
+func (x *LogEntry) GetRequestHeaders() []*Header {
+	if x != nil {
+		return x.RequestHeaders
+	}
+	return nil
+}
+
+func (x *LogEntry) GetResponseHeaders() []*Header {
+	if x != nil {
+		return x.ResponseHeaders
+	}
+	return nil
+}
+
+func (x *LogEntry) GetMetadata() map[string]string {
+	if x != nil {
+		return x.Metadata
+	}
+	return nil
+}
+
 var File_weir_plugin_proto protoreflect.FileDescriptor
 
 const file_weir_plugin_proto_rawDesc = "" +
@@ -1486,7 +1679,24 @@ const file_weir_plugin_proto_rawDesc = "" +
 	"\x13CertificateResponse\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\tR\x05chain\x12\x10\n" +
 	"\x03key\x18\x02 \x01(\tR\x03key\x12\x0e\n" +
-	"\x02ca\x18\x03 \x01(\tR\x02ca*\xa7\x01\n" +
+	"\x02ca\x18\x03 \x01(\tR\x02ca\"X\n" +
+	"\n" +
+	"LogRequest\x12\x16\n" +
+	"\x06config\x18\x01 \x01(\tR\x06config\x122\n" +
+	"\aentries\x18\x02 \x03(\v2\x18.weir.plugin.v1.LogEntryR\aentries\"\r\n" +
+	"\vLogResponse\"\xcf\x03\n" +
+	"\bLogEntry\x12.\n" +
+	"\x04info\x18\x01 \x01(\v2\x1a.weir.plugin.v1.StreamInfoR\x04info\x124\n" +
+	"\bcomplete\x18\x02 \x01(\v2\x18.weir.plugin.v1.CompleteR\bcomplete\x12\"\n" +
+	"\rstart_time_ms\x18\x03 \x01(\x01R\vstartTimeMs\x12\x1a\n" +
+	"\bendpoint\x18\x04 \x01(\tR\bendpoint\x12\x18\n" +
+	"\adetails\x18\x05 \x01(\tR\adetails\x12?\n" +
+	"\x0frequest_headers\x18\x06 \x03(\v2\x16.weir.plugin.v1.HeaderR\x0erequestHeaders\x12A\n" +
+	"\x10response_headers\x18\a \x03(\v2\x16.weir.plugin.v1.HeaderR\x0fresponseHeaders\x12B\n" +
+	"\bmetadata\x18\b \x03(\v2&.weir.plugin.v1.LogEntry.MetadataEntryR\bmetadata\x1a;\n" +
+	"\rMetadataEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xa7\x01\n" +
 	"\x04Part\x12\x14\n" +
 	"\x10PART_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREQUEST_HEADERS\x10\x01\x12\x10\n" +
@@ -1500,7 +1710,9 @@ const file_weir_plugin_proto_rawDesc = "" +
 	"\tConfigure\x12 .weir.plugin.v1.ConfigureRequest\x1a!.weir.plugin.v1.ConfigureResponse\x12<\n" +
 	"\aProcess\x12\x15.weir.plugin.v1.Event\x1a\x16.weir.plugin.v1.Action(\x010\x012i\n" +
 	"\x13CertificateProvider\x12R\n" +
-	"\aProvide\x12\".weir.plugin.v1.CertificateRequest\x1a#.weir.plugin.v1.CertificateResponseB.\n" +
+	"\aProvide\x12\".weir.plugin.v1.CertificateRequest\x1a#.weir.plugin.v1.CertificateResponse2N\n" +
+	"\fAccessLogger\x12>\n" +
+	"\x03Log\x12\x1a.weir.plugin.v1.LogRequest\x1a\x1b.weir.plugin.v1.LogResponseB.\n" +
 	"\x12dev.weir.plugin.v1P\x01Z\x16weir.dev/plugin/weirpbb\x06proto3"
 
 var (
@@ -1516,7 +1728,7 @@ func file_weir_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_weir_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_weir_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_weir_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_weir_plugin_proto_goTypes = []any{
 	(Part)(0),                   // 0: weir.plugin.v1.Part
 	(Edit_Operation)(0),         // 1: weir.plugin.v1.Edit.Operation
@@ -1537,8 +1749,12 @@ var file_weir_plugin_proto_goTypes = []any{
 	(*Reply)(nil),               // 16: weir.plugin.v1.Reply
 	(*CertificateRequest)(nil),  // 17: weir.plugin.v1.CertificateRequest
 	(*CertificateResponse)(nil), // 18: weir.plugin.v1.CertificateResponse
-	nil,                         // 19: weir.plugin.v1.Start.MetadataEntry
-	nil,                         // 20: weir.plugin.v1.Action.MetadataEntry
+	(*LogRequest)(nil),          // 19: weir.plugin.v1.LogRequest
+	(*LogResponse)(nil),         // 20: weir.plugin.v1.LogResponse
+	(*LogEntry)(nil),            // 21: weir.plugin.v1.LogEntry
+	nil,                         // 22: weir.plugin.v1.Start.MetadataEntry
+	nil,                         // 23: weir.plugin.v1.Action.MetadataEntry
+	nil,                         // 24: weir.plugin.v1.LogEntry.MetadataEntry
 }
 var file_weir_plugin_proto_depIdxs = []int32{
 	0,  // 0: weir.plugin.v1.ConfigureResponse.parts:type_name -> weir.plugin.v1.Part
@@ -1551,27 +1767,35 @@ var file_weir_plugin_proto_depIdxs = []int32{
 	8,  // 7: weir.plugin.v1.Event.response_trailers:type_name -> weir.plugin.v1.Headers
 	10, // 8: weir.plugin.v1.Event.complete:type_name -> weir.plugin.v1.Complete
 	7,  // 9: weir.plugin.v1.Start.info:type_name -> weir.plugin.v1.StreamInfo
-	19, // 10: weir.plugin.v1.Start.metadata:type_name -> weir.plugin.v1.Start.MetadataEntry
+	22, // 10: weir.plugin.v1.Start.metadata:type_name -> weir.plugin.v1.Start.MetadataEntry
 	4,  // 11: weir.plugin.v1.Headers.headers:type_name -> weir.plugin.v1.Header
 	12, // 12: weir.plugin.v1.Action.continue:type_name -> weir.plugin.v1.Continue
 	13, // 13: weir.plugin.v1.Action.hold:type_name -> weir.plugin.v1.Hold
 	16, // 14: weir.plugin.v1.Action.reply:type_name -> weir.plugin.v1.Reply
 	14, // 15: weir.plugin.v1.Action.reset:type_name -> weir.plugin.v1.Reset
 	15, // 16: weir.plugin.v1.Action.edits:type_name -> weir.plugin.v1.Edit
-	20, // 17: weir.plugin.v1.Action.metadata:type_name -> weir.plugin.v1.Action.MetadataEntry
+	23, // 17: weir.plugin.v1.Action.metadata:type_name -> weir.plugin.v1.Action.MetadataEntry
 	1,  // 18: weir.plugin.v1.Edit.operation:type_name -> weir.plugin.v1.Edit.Operation
 	4,  // 19: weir.plugin.v1.Reply.headers:type_name -> weir.plugin.v1.Header
-	2,  // 20: weir.plugin.v1.Filter.Configure:input_type -> weir.plugin.v1.ConfigureRequest
-	5,  // 21: weir.plugin.v1.Filter.Process:input_type -> weir.plugin.v1.Event
-	17, // 22: weir.plugin.v1.CertificateProvider.Provide:input_type -> weir.plugin.v1.CertificateRequest
-	3,  // 23: weir.plugin.v1.Filter.Configure:output_type -> weir.plugin.v1.ConfigureResponse
-	11, // 24: weir.plugin.v1.Filter.Process:output_type -> weir.plugin.v1.Action
-	18, // 25: weir.plugin.v1.CertificateProvider.Provide:output_type -> weir.plugin.v1.CertificateResponse
-	23, // [23:26] is the sub-list for method output_type
-	20, // [20:23] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	21, // 20: weir.plugin.v1.LogRequest.entries:type_name -> weir.plugin.v1.LogEntry
+	7,  // 21: weir.plugin.v1.LogEntry.info:type_name -> weir.plugin.v1.StreamInfo
+	10, // 22: weir.plugin.v1.LogEntry.complete:type_name -> weir.plugin.v1.Complete
+	4,  // 23: weir.plugin.v1.LogEntry.request_headers:type_name -> weir.plugin.v1.Header
+	4,  // 24: weir.plugin.v1.LogEntry.response_headers:type_name -> weir.plugin.v1.Header
+	24, // 25: weir.plugin.v1.LogEntry.metadata:type_name -> weir.plugin.v1.LogEntry.MetadataEntry
+	2,  // 26: weir.plugin.v1.Filter.Configure:input_type -> weir.plugin.v1.ConfigureRequest
+	5,  // 27: weir.plugin.v1.Filter.Process:input_type -> weir.plugin.v1.Event
+	17, // 28: weir.plugin.v1.CertificateProvider.Provide:input_type -> weir.plugin.v1.CertificateRequest
+	19, // 29: weir.plugin.v1.AccessLogger.Log:input_type -> weir.plugin.v1.LogRequest
+	3,  // 30: weir.plugin.v1.Filter.Configure:output_type -> weir.plugin.v1.ConfigureResponse
+	11, // 31: weir.plugin.v1.Filter.Process:output_type -> weir.plugin.v1.Action
+	18, // 32: weir.plugin.v1.CertificateProvider.Provide:output_type -> weir.plugin.v1.CertificateResponse
+	20, // 33: weir.plugin.v1.AccessLogger.Log:output_type -> weir.plugin.v1.LogResponse
+	30, // [30:34] is the sub-list for method output_type
+	26, // [26:30] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_weir_plugin_proto_init() }
@@ -1600,9 +1824,9 @@ func file_weir_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weir_plugin_proto_rawDesc), len(file_weir_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   19,
+			NumMessages:   23,
 			NumExtensions: 0,
-			NumServices:   2,
+			NumServices:   3,
 		},
 		GoTypes:           file_weir_plugin_proto_goTypes,
 		DependencyIndexes: file_weir_plugin_proto_depIdxs,

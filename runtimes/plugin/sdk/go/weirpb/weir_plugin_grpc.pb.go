@@ -264,3 +264,107 @@ var CertificateProvider_ServiceDesc = grpc.ServiceDesc{
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "weir_plugin.proto",
 }
+
+const (
+	AccessLogger_Log_FullMethodName = "/weir.plugin.v1.AccessLogger/Log"
+)
+
+// AccessLoggerClient is the client API for AccessLogger service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+type AccessLoggerClient interface {
+	// Streams that have ended, several at a time.
+	Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogResponse, error)
+}
+
+type accessLoggerClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewAccessLoggerClient(cc grpc.ClientConnInterface) AccessLoggerClient {
+	return &accessLoggerClient{cc}
+}
+
+func (c *accessLoggerClient) Log(ctx context.Context, in *LogRequest, opts ...grpc.CallOption) (*LogResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LogResponse)
+	err := c.cc.Invoke(ctx, AccessLogger_Log_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// AccessLoggerServer is the server API for AccessLogger service.
+// All implementations must embed UnimplementedAccessLoggerServer
+// for forward compatibility.
+type AccessLoggerServer interface {
+	// Streams that have ended, several at a time.
+	Log(context.Context, *LogRequest) (*LogResponse, error)
+	mustEmbedUnimplementedAccessLoggerServer()
+}
+
+// UnimplementedAccessLoggerServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedAccessLoggerServer struct{}
+
+func (UnimplementedAccessLoggerServer) Log(context.Context, *LogRequest) (*LogResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Log not implemented")
+}
+func (UnimplementedAccessLoggerServer) mustEmbedUnimplementedAccessLoggerServer() {}
+func (UnimplementedAccessLoggerServer) testEmbeddedByValue()                      {}
+
+// UnsafeAccessLoggerServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to AccessLoggerServer will
+// result in compilation errors.
+type UnsafeAccessLoggerServer interface {
+	mustEmbedUnimplementedAccessLoggerServer()
+}
+
+func RegisterAccessLoggerServer(s grpc.ServiceRegistrar, srv AccessLoggerServer) {
+	// If the following call pancis, it indicates UnimplementedAccessLoggerServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&AccessLogger_ServiceDesc, srv)
+}
+
+func _AccessLogger_Log_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LogRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccessLoggerServer).Log(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccessLogger_Log_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccessLoggerServer).Log(ctx, req.(*LogRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// AccessLogger_ServiceDesc is the grpc.ServiceDesc for AccessLogger service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var AccessLogger_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "weir.plugin.v1.AccessLogger",
+	HandlerType: (*AccessLoggerServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Log",
+			Handler:    _AccessLogger_Log_Handler,
+		},
+	},
+	Streams:  []grpc.StreamDesc{},
+	Metadata: "weir_plugin.proto",
+}

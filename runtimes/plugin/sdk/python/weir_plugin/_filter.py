@@ -72,6 +72,25 @@ class Certificate:
     ca: str = ""
 
 
+@dataclass
+class LogEntry:
+    """A stream that has ended."""
+
+    info: Mapping[str, Any]
+    """As Stream.info."""
+    status: int
+    bytes_received: int
+    bytes_sent: int
+    duration_ms: float
+    flags: str
+    start_time_ms: float
+    endpoint: str
+    details: str
+    request_headers: Headers
+    response_headers: Headers
+    metadata: Mapping[str, Any]
+
+
 Result = Union[None, _Hold, Reply, bytes, str]
 """None: it goes on. Bytes or text: this is the body now, of what is held or else of this piece."""
 

@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional, Union
 import grpc
 
 from . import _messages as pb
-from ._filter import HOLD, Certificate, Filter, Headers, Reply, Stream
+from ._filter import HOLD, Certificate, Filter, Headers, LogEntry, Reply, Stream
 
 PARTS = [
     "on_request_headers",
@@ -29,20 +29,28 @@ PARTS = [
 ]
 
 Provider = Callable[[str, str, Any], Union[Optional[Certificate], Any]]
+AccessLog = Callable[["list[LogEntry]", Any], Any]
 
 
-def serve(filter: Callable[[Any], Filter] | None = None, certificates: Provider | None = None) -> None:
+def serve(
+    filter: Callable[[Any], Filter] | None = None,
+    certificates: Provider | None = None,
+    access_log: AccessLog | None = None,
+) -> None:
     """Runs the plugin until Weir ends it.
 
     filter: a Filter's class, or a function from an entry's `config:` to a Filter.
     certificates: a function (server_name, listener, config) -> Certificate or None; it may be a coroutine function.
+    access_log: a function (entries, config) that takes streams that have ended, several at a time; it may be a coroutine function.
     """
     if os.environ.get("WEIR_PLUGIN") != "1" and os.environ.get("MOSN_PLUGIN") != "ON":
         sys.exit("this program is a plugin: name it in a configuration of Weir, with `runtime: plugin`")
-    asyncio.run(_serve(filter, certificates))
+    asyncio.run(_serve(filter, certificates, access_log))
 
 
-async def _serve(filter: Callable[[Any], Filter] | None, certificates: Provider | None) -> None:
+async def _serve(
+    filter: Callable[[Any], Filter] | None, certificates: Provider | None, access_log: AccessLog | None
+) -> None:
     ended = asyncio.Event()
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
 
@@ -61,6 +69,8 @@ async def _serve(filter: Callable[[Any], Filter] | None, certificates: Provider 
         services["weir.plugin.v1.Filter"] = _filter_service(filter)
     if certificates is not None:
         services["weir.plugin.v1.CertificateProvider"] = _certificate_service(certificates)
+    if access_log is not None:
+        services["weir.plugin.v1.AccessLogger"] = _access_log_service(access_log)
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
     )
@@ -108,6 +118,40 @@ def _certificate_service(provide: Provider) -> dict:
         answer, pb.CertificateRequest.FromString, pb.CertificateResponse.SerializeToString
     )
     return {"Provide": handler}
+
+
+def _access_log_service(log: AccessLog) -> dict:
+    async def answer(request: Any, _context: Any) -> Any:
+        entries = [
+            LogEntry(
+                info=_facts(entry.info),
+                status=entry.complete.status,
+                bytes_received=entry.complete.bytes_received,
+                bytes_sent=entry.complete.bytes_sent,
+                duration_ms=entry.complete.duration_ms,
+                flags=entry.complete.flags,
+                start_time_ms=entry.start_time_ms,
+                endpoint=entry.endpoint,
+                details=entry.details,
+                request_headers=_headers(entry.request_headers),
+                response_headers=_headers(entry.response_headers),
+                metadata={name: json.loads(text) for name, text in entry.metadata.items()},
+            )
+            for entry in request.entries
+        ]
+        await _result(log(entries, json.loads(request.config or "null")))
+        return pb.LogResponse()
+
+    handler = grpc.unary_unary_rpc_method_handler(answer, pb.LogRequest.FromString, pb.LogResponse.SerializeToString)
+    return {"Log": handler}
+
+
+def _facts(info: Any) -> dict:
+    return {field.name: getattr(info, field.name) for field in info.DESCRIPTOR.fields}
+
+
+def _headers(items: Any) -> Headers:
+    return Headers((item.name, item.value.decode("latin-1")) for item in items)
 
 
 def _filter_service(create: Callable[[Any], Filter]) -> dict:
@@ -158,7 +202,7 @@ class _Session:
     def begin(self, filter: Filter, start: Any) -> None:
         self.filter = filter
         stream = self.stream
-        stream.info = {field.name: getattr(start.info, field.name) for field in start.info.DESCRIPTOR.fields}
+        stream.info = _facts(start.info)
         stream.route_config = json.loads(start.route_config) if start.route_config else None
         stream.metadata = {name: json.loads(text) for name, text in start.metadata.items()}
 
@@ -184,7 +228,7 @@ class _Session:
                 setattr(stream, side + "_body", b"")
                 self.held[side] = None
             return self.action(result, edits)
-        headers = Headers((item.name, item.value.decode("latin-1")) for item in message.headers)
+        headers = _headers(message.headers)
         before = _grouped(headers)
         if what == "trailers":
             return self.action(await _result(hook(stream, headers)), _edits(before, headers))

@@ -3,8 +3,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"weir.dev/plugin"
 )
@@ -111,6 +113,23 @@ var cases = map[string]any{
 	"throw": throw{},
 }
 
+// Writes to `config: { file }`.
+func log(_ context.Context, entries []plugin.LogEntry, text json.RawMessage) error {
+	config := struct{ File string }{}
+	if err := json.Unmarshal(text, &config); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(config.File, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for _, entry := range entries {
+		fmt.Fprintf(file, "%d %s %s\n", entry.Status, entry.RequestHeaders.Get(":path"), entry.Info.Listener)
+	}
+	return nil
+}
+
 func main() {
 	plugin.Serve(plugin.Options{Filter: func(text json.RawMessage) (any, error) {
 		config := struct{ Case string }{}
@@ -122,5 +141,5 @@ func main() {
 			return nil, fmt.Errorf("unknown case %s", config.Case)
 		}
 		return filter, nil
-	}})
+	}, AccessLog: log})
 }

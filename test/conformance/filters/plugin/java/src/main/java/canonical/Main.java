@@ -6,7 +6,13 @@ import dev.weir.plugin.Headers;
 import dev.weir.plugin.Plugin;
 import dev.weir.plugin.Result;
 import dev.weir.plugin.Stream;
+import dev.weir.plugin.v1.LogEntry;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
@@ -121,7 +127,19 @@ public final class Main {
     };
   }
 
+  /** Writes to {@code config: { file }}. */
+  private static void log(List<LogEntry> entries, JsonElement config) throws IOException {
+    StringBuilder lines = new StringBuilder();
+    for (LogEntry entry : entries) {
+      String path = "";
+      for (var header : entry.getRequestHeadersList()) if (header.getName().equals(":path")) path = header.getValue().toStringUtf8();
+      lines.append(entry.getComplete().getStatus()).append(' ').append(path).append(' ').append(entry.getInfo().getListener()).append('\n');
+    }
+    Path file = Path.of(config.getAsJsonObject().get("file").getAsString());
+    Files.writeString(file, lines, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
+  }
+
   public static void main(String[] arguments) throws Exception {
-    new Plugin().filter(Main::create).serve();
+    new Plugin().filter(Main::create).accessLog(Main::log).serve();
   }
 }

@@ -9,6 +9,9 @@ import dev.weir.plugin.v1.CertificateResponse;
 import dev.weir.plugin.v1.ConfigureRequest;
 import dev.weir.plugin.v1.ConfigureResponse;
 import dev.weir.plugin.v1.Event;
+import dev.weir.plugin.v1.LogEntry;
+import dev.weir.plugin.v1.LogRequest;
+import dev.weir.plugin.v1.LogResponse;
 import dev.weir.plugin.v1.Part;
 import io.grpc.MethodDescriptor;
 import io.grpc.Server;
@@ -44,6 +47,11 @@ public final class Plugin {
   /** Gives the certificate for a name ("" for clients that ask for none), or {@code null}. */
   public interface CertificateProvider {
     Certificate provide(String serverName, String listener, JsonElement config) throws Exception;
+  }
+
+  /** Takes streams that have ended, several at a time. */
+  public interface AccessLog {
+    void log(List<LogEntry> entries, JsonElement config) throws Exception;
   }
 
   private static final String PACKAGE = "weir.plugin.v1.";
@@ -112,6 +120,33 @@ public final class Plugin {
                         var response = CertificateResponse.newBuilder();
                         if (given != null) response.setChain(given.chain()).setKey(given.key()).setCa(given.ca());
                         answer.onNext(response.build());
+                        answer.onCompleted();
+                      } catch (Exception error) {
+                        answer.onError(Status.INTERNAL.withDescription(text(error)).asException());
+                      }
+                    }))
+            .build());
+    return this;
+  }
+
+  /** Serves access logs; an entry is the protocol's own message. */
+  public Plugin accessLog(AccessLog log) {
+    var method =
+        method(
+            "AccessLogger",
+            "Log",
+            MethodDescriptor.MethodType.UNARY,
+            LogRequest.getDefaultInstance(),
+            LogResponse.getDefaultInstance());
+    services.add(
+        ServerServiceDefinition.builder(PACKAGE + "AccessLogger")
+            .addMethod(
+                method,
+                ServerCalls.asyncUnaryCall(
+                    (LogRequest request, StreamObserver<LogResponse> answer) -> {
+                      try {
+                        log.log(request.getEntriesList(), JsonParser.parseString(request.getConfig()));
+                        answer.onNext(LogResponse.getDefaultInstance());
                         answer.onCompleted();
                       } catch (Exception error) {
                         answer.onError(Status.INTERNAL.withDescription(text(error)).asException());
