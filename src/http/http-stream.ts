@@ -72,7 +72,9 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
     this.#keepAlive = head.keepAlive;
     this.#lastActivity = context.wheel.now;
     this.#writer = new ResponseWriter(connection);
-    if (!this.requestHeaders.has('x-forwarded-proto')) this.requestHeaders.append('x-forwarded-proto', 'http');
+    if (!this.requestHeaders.has('x-forwarded-proto')) {
+      this.requestHeaders.append('x-forwarded-proto', record.tls === undefined ? 'http' : 'https');
+    }
     this.#filters = new StreamFilters(this.#snapshot.chain, this);
   }
 

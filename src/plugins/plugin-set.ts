@@ -45,8 +45,7 @@ export class PluginSet implements PluginSource {
     for (const plugin of this.#plugins.values()) this.#stop(plugin);
     this.#plugins.clear();
     await Promise.all(this.#stopping);
-    this.#guardian?.close();
-    this.#guardian = undefined;
+    this.#dismissGuardian();
   }
 
   #create(key: string, spec: PluginSpec): ManagedPlugin {
@@ -73,8 +72,16 @@ export class PluginSet implements PluginSource {
     this.#stop(plugin);
   }
 
+  #dismissGuardian(): void {
+    this.#guardian?.close();
+    this.#guardian = undefined;
+  }
+
   #stop(plugin: ManagedPlugin): void {
-    const stopping = plugin.close().finally(() => this.#stopping.delete(stopping));
+    const stopping = plugin.close().finally(() => {
+      this.#stopping.delete(stopping);
+      if (this.#plugins.size === 0 && this.#stopping.size === 0) this.#dismissGuardian();
+    });
     this.#stopping.add(stopping);
   }
 }

@@ -75,7 +75,7 @@ describe('certificates from files', () => {
     for (const version of ['TLSv1.3', 'TLSv1.2'] as const) {
       expect(await ask(port, { minVersion: version, maxVersion: version })).toMatch(/^HTTP\/1\.1 200 /);
     }
-    expect(upstream.seen[1]?.headers['x-scheme']).toBe('https');
+    expect(upstream.seen[1]?.headers).toMatchObject({ 'x-scheme': 'https', 'x-forwarded-proto': 'https' });
     expect(proxy.metrics.counter('weir_tls_handshakes_total', '', { listener: 'web' }).value).toBe(2);
     await expect(ask(port, { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' })).rejects.toThrow();
   });

@@ -14,7 +14,9 @@ export class Upstream {
 
   constructor() {
     this.#server = createServer(async (incoming, response) => {
-      const body = await text(incoming);
+      // A request that is answered before its end breaks off.
+      const body = await text(incoming).catch(() => undefined);
+      if (body === undefined) return;
       this.seen = {
         method: incoming.method ?? '',
         path: incoming.url ?? '',
