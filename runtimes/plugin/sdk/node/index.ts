@@ -234,7 +234,7 @@ function serveAccessLog(unary: Unary, log: NonNullable<PluginOptions['accessLog'
   unary(`/${PACKAGE}.AccessLogger/Log`, async (bytes) => {
     const { config, entries } = Request.decode(bytes);
     const list = entries.map(({ info, complete, endpoint, details, ...entry }) => ({
-      info: camelCased(info) as unknown as StreamInfo,
+      info: infoOf(info),
       status: complete.status,
       bytesReceived: Number(complete.bytes_received),
       bytesSent: Number(complete.bytes_sent),
@@ -333,7 +333,7 @@ class Session implements PluginStream {
     this.#filter = await this.#filterFor(config);
     this.routeConfig = route_config === '' ? undefined : (JSON.parse(route_config) as Json);
     this.metadata = parsedMetadata(metadata);
-    this.info = camelCased(info ?? {}) as unknown as StreamInfo;
+    this.info = infoOf(info);
   }
 
   async #run(event: Event): Promise<object | undefined> {
@@ -430,10 +430,20 @@ function edits(before: Groups, map: HeaderMap): object[] {
   return list;
 }
 
-function camelCased(value: object): Record<string, unknown> {
-  const own = Object.entries(value).map(([key, inner]) => [
-    key.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
-    key === 'id' ? Number(inner) : inner,
-  ]);
-  return Object.fromEntries(own);
+/** Unset fields are on the message's prototype. */
+function infoOf(message: object | undefined | null): StreamInfo {
+  const given = (message ?? {}) as Record<string, string | undefined>;
+  return {
+    id: Number(given.id ?? 0),
+    listener: given.listener ?? '',
+    protocol: given.protocol ?? '',
+    clientAddress: given.client_address ?? '',
+    localAddress: given.local_address ?? '',
+    virtualHost: given.virtual_host ?? '',
+    route: given.route ?? '',
+    cluster: given.cluster ?? '',
+    tlsVersion: given.tls_version ?? '',
+    serverName: given.server_name ?? '',
+    clientCertificateSubject: given.client_certificate_subject ?? '',
+  };
 }
