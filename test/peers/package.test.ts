@@ -29,12 +29,18 @@ export const createStreamFilterFactory = (): StreamFilterFactory => ({
 });`,
   );
   writeFileSync(
+    join(folder, 'plugin.ts'),
+    `import { serve } from 'weir/plugin';
+await serve({ filter: (config) => ({ onResponseHeaders: (headers) => headers.set('x-plugin', String(config)) }) });`,
+  );
+  writeFileSync(
     join(folder, 'weir.yaml'),
     `listeners:
   - name: web
     address: 127.0.0.1:${port}
     filters:
       - { use: ./stamp.ts }
+      - { use: ./plugin.ts, runtime: plugin, config: own-process }
       - { source: 'function envoy_on_response(h) h:headers():add("x-lua", "yes") end', runtime: lua, name: lua }
       - { use: ./node_modules/weir/examples/quickstart/stamp.wasm, config: { header: x-wasm, value: "yes" } }
     routes: [ { match: { prefix: / }, respond: { status: 200, body: packed } } ]
@@ -52,6 +58,7 @@ export const createStreamFilterFactory = (): StreamFilterFactory => ({
   expect(Object.fromEntries(response.headers)).toMatchObject({
     'x-stamp': 'Continue',
     'x-lua': 'yes',
+    'x-plugin': 'own-process',
     'x-wasm': 'yes',
   });
   weir.kill('SIGTERM');
