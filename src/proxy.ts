@@ -4,7 +4,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { FilterRuntime } from './abi/index.ts';
-import { buildClusters, type ClusterSet } from './clusters/cluster.ts';
+import { buildClusters, type Cluster, type ClusterSet } from './clusters/cluster.ts';
+import { ExtensionBalancer } from './clusters/extension-balancer.ts';
+import type { Balancer } from './clusters/load-balancer.ts';
 import { filterName } from './config/check.ts';
 import { ConfigurationError, type Diagnostic } from './config/diagnostics.ts';
 import type { LoadedConfig } from './config/load.ts';
@@ -53,6 +55,8 @@ export interface Prepared {
   readonly files: readonly string[];
   readonly clusters: ClusterSet;
   readonly snapshots: readonly HttpSnapshot[];
+  /** Load balancers that are extensions, for the clusters that are to use them. */
+  readonly balancers: ReadonlyMap<Cluster, Balancer>;
 }
 
 export class DataPlane {
@@ -127,11 +131,25 @@ export class DataPlane {
       ticketKeys: this.#ticketKeys,
       idOf: (listener: string, filter: string) => this.#idOf(`${listener}/${filter}`),
     };
+    const balancers = new Map<Cluster, Balancer>();
+    for (const [i, { name, load_balancing: entry }] of config.clusters.entries()) {
+      if (typeof entry === 'string') continue;
+      const cluster = clusters.get(name) as Cluster;
+      const host = new EntryHost(filterName(entry), '', context, files);
+      const directory = origin.directoryOf('clusters', i);
+      const path = ['load_balancing'];
+      try {
+        const made = await this.#adapter.loadExtension('loadBalancer', 'load balancers', entry, directory, host, path);
+        balancers.set(cluster, new ExtensionBalancer(made, cluster.endpoints, name, this.#logger));
+      } catch (error) {
+        faults.push(...diagnose(error, ['clusters', i], loaded));
+      }
+    }
     for (const [i, listener] of config.listeners.entries()) {
       try {
         if (listener.access_log !== undefined) checkAccessLog(listener.access_log.format);
         const routes = new RouteTable(listener);
-        const directory = origin.directoryOf(i);
+        const directory = origin.directoryOf('listeners', i);
         const previous = this.#listeners.get(listenerKey(listener))?.snapshot.tls;
         const tls = await buildTls(listener, directory, files, context, previous);
         const chain = await closing(tls, FilterChain.build(listener, directory, routes.routes, context));
@@ -142,7 +160,7 @@ export class DataPlane {
       }
     }
     for (const { chain } of snapshots) for (const file of chain.files) files.add(file);
-    const prepared = { files: [...files], clusters, snapshots };
+    const prepared = { files: [...files], clusters, snapshots, balancers };
     if (faults.length > 0) {
       this.discard(prepared);
       throw new ConfigurationError(faults);
@@ -170,6 +188,7 @@ export class DataPlane {
   /** Forgets what was built. */
   discard(prepared: Prepared): void {
     for (const snapshot of prepared.snapshots) snapshot.retire();
+    for (const balancer of prepared.balancers.values()) balancer.close?.();
     this.#closeClusters(prepared.clusters, this.#clusters);
   }
 
@@ -195,6 +214,7 @@ export class DataPlane {
     }
     const previous = this.#clusters;
     this.#clusters = prepared.clusters;
+    for (const [cluster, balancer] of prepared.balancers) cluster.useBalancer(balancer);
     const kept = new Set<string>();
     for (const snapshot of prepared.snapshots) {
       const key = listenerKey(snapshot.config);

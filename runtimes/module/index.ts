@@ -11,6 +11,7 @@ import {
   type FilterHost,
   type FilterRuntime,
   type FilterSpec,
+  type LoadBalancer,
   type SourcePosition,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
@@ -27,6 +28,8 @@ export function createModuleRuntime(): FilterRuntime {
       create<StreamFilterFactory>(spec, host, 'createStreamFilterFactory', 'create', '(stream) => ({ ... })'),
     extensions: {
       accessLogger: (spec, host) => create<AccessLogger>(spec, host, 'createAccessLogger', 'log', '(entry) => { ... }'),
+      loadBalancer: (spec, host) =>
+        create<LoadBalancer>(spec, host, 'createLoadBalancer', 'choose', '(endpoints, headers) => endpoints[0]'),
       certificateProvider: (spec, host) =>
         create<CertificateProvider>(
           spec,

@@ -88,7 +88,6 @@ export class EventStream implements GrpcEvents {
     clearTimeout(pending.timer);
     this.#client.options.duration.observe((performance.now() - pending.sentAt) / 1000);
     if (this.#call?.process !== undefined) this.#client.note(this.#call.process, true);
-    // The view is of a buffer that is used again only when nobody holds it.
     pending.resolve(message);
   }
 

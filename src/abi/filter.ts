@@ -1,6 +1,7 @@
 /** The doorway for everything that extends Weir: filters, their factories and the runtimes that load them. */
 import type { AccessLogger } from './access-log.ts';
 import type { HeaderMap } from './headers.ts';
+import type { LoadBalancer } from './load-balancer.ts';
 import type { Plugin, PluginSpec } from './plugin.ts';
 import type { CallRequest, CallResponse, Json, Log, Stream, StreamInfo } from './stream.ts';
 import type { CertificateProvider } from './tls.ts';
@@ -226,6 +227,7 @@ export interface SniffedFile {
 export interface Extensions {
   accessLogger: AccessLogger;
   certificateProvider: CertificateProvider;
+  loadBalancer: LoadBalancer;
 }
 
 /** An adapter: it turns config entries of one kind into factories. */

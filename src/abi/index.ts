@@ -30,6 +30,7 @@ export {
   type StreamFilterFactory,
 } from './filter.ts';
 export { HeaderMap, InvalidHeaderError } from './headers.ts';
+export type { CreateLoadBalancer, LoadBalancer, LoadBalancerEndpoint } from './load-balancer.ts';
 export type { Plugin, PluginProcess, PluginResource, PluginSpec } from './plugin.ts';
 export type {
   CallRequest,

@@ -30,7 +30,7 @@ export function startCall(
   }
   cluster.requests.add();
   const call = new Call(request, wheel);
-  const endpoint = cluster.choose();
+  const endpoint = cluster.choose(request.headers);
   call.start(endpoint);
   return { response: call.response, cancel: () => call.cancel() };
 }

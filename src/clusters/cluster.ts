@@ -1,12 +1,12 @@
 /** A named set of endpoints that serve the same thing, and the set of all clusters of a snapshot. */
 import { isDeepStrictEqual } from 'node:util';
-import type { Counter, Histogram } from '../abi/index.ts';
+import type { Counter, HeaderMap, Histogram, Json } from '../abi/index.ts';
 import type { ClusterConfig } from '../config/schema.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { TimerWheel } from '../timers.ts';
 import { Endpoint } from './endpoint.ts';
 import { closeGrpc } from './grpc.ts';
-import { createLoadBalancer, type LoadBalancer } from './load-balancer.ts';
+import { type Balancer, createLoadBalancer } from './load-balancer.ts';
 
 export class Cluster {
   readonly name: string;
@@ -17,7 +17,8 @@ export class Cluster {
   readonly failures: Counter;
   /** Seconds from the request's start upstream to the response's head. */
   readonly latency: Histogram;
-  readonly #balancer: LoadBalancer;
+  /** None until an extension has been loaded. */
+  #balancer: Balancer | undefined;
 
   constructor(config: ClusterConfig, wheel: TimerWheel, metrics: Metrics) {
     const labels = { cluster: config.name };
@@ -43,23 +44,40 @@ export class Cluster {
       buffer: config.connection_buffer,
     };
     this.endpoints = config.endpoints.map(
-      ({ address, weight }) => new Endpoint(address, weight, config.connect_timeout, limits, wheel, poolMetrics),
+      ({ address, weight, metadata }) =>
+        new Endpoint(
+          address,
+          weight,
+          metadata as Record<string, Json>,
+          config.connect_timeout,
+          limits,
+          wheel,
+          poolMetrics,
+        ),
     );
-    this.#balancer = createLoadBalancer(config.load_balancing, this.endpoints);
+    const { load_balancing: balancing } = config;
+    if (typeof balancing === 'string') this.#balancer = createLoadBalancer(balancing, this.endpoints);
   }
 
   /** An endpoint for a request, but none of `excluded`; `undefined` when there is none. */
-  choose(excluded?: ReadonlySet<Endpoint>): Endpoint | undefined {
-    return this.#balancer.choose(excluded);
+  choose(headers: HeaderMap, excluded?: ReadonlySet<Endpoint>): Endpoint | undefined {
+    return this.#balancer?.choose(excluded, headers);
+  }
+
+  /** Another load balancer takes the place of the one that chose until now. */
+  useBalancer(balancer: Balancer): void {
+    this.#balancer?.close?.();
+    this.#balancer = balancer;
   }
 
   /** The endpoint at `ip` or `ip:port`; without it another one, or with `strict` none. */
-  chooseNamed({ address, strict }: { address: string; strict: boolean }): Endpoint | undefined {
+  chooseNamed({ address, strict }: { address: string; strict: boolean }, headers: HeaderMap): Endpoint | undefined {
     const named = this.endpoints.find(({ name }) => name === address || name.replace(/:[0-9]+$/, '') === address);
-    return named ?? (strict ? undefined : this.choose());
+    return named ?? (strict ? undefined : this.choose(headers));
   }
 
   close(): void {
+    this.#balancer?.close?.();
     for (const endpoint of this.endpoints) {
       endpoint.pool.close();
       closeGrpc(endpoint);

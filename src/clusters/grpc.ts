@@ -25,7 +25,7 @@ export function openGrpc(clusters: ClusterSet, name: string, request: GrpcReques
   const cluster = clusters.get(name);
   if (cluster === undefined) throw new ExtensionError('contract', `there is no cluster ${JSON.stringify(name)}`);
   cluster.requests.add();
-  const endpoint = cluster.choose();
+  const endpoint = cluster.choose(request.metadata);
   if (endpoint === undefined) return refused(handler, 'no healthy upstream');
   const { Metadata: GrpcMetadata, status } = grpc();
   const metadata = new GrpcMetadata();

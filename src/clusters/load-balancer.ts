@@ -1,20 +1,22 @@
 /** Which endpoint of a cluster gets the next request. */
+import type { HeaderMap } from '../abi/index.ts';
 import type { Endpoint } from './endpoint.ts';
 
-export interface LoadBalancer {
+export interface Balancer {
   /** `undefined` when there is no endpoint, or all are in `excluded`. */
-  choose(excluded: ReadonlySet<Endpoint> | undefined): Endpoint | undefined;
+  choose(excluded: ReadonlySet<Endpoint> | undefined, headers: HeaderMap): Endpoint | undefined;
+  close?(): void;
 }
 
 export type LoadBalancerName = 'round_robin' | 'least_request' | 'random';
 
-export function createLoadBalancer(name: LoadBalancerName, endpoints: readonly Endpoint[]): LoadBalancer {
+export function createLoadBalancer(name: LoadBalancerName, endpoints: readonly Endpoint[]): Balancer {
   if (name === 'random') return new Random(endpoints);
   return name === 'least_request' ? new LeastRequest(endpoints) : new RoundRobin(endpoints);
 }
 
 /** In turn; with weights, nginx's smooth weighted round robin, which spreads the turns of a heavy endpoint. */
-class RoundRobin implements LoadBalancer {
+class RoundRobin implements Balancer {
   readonly #endpoints: readonly Endpoint[];
   readonly #equal: boolean;
   readonly #current: number[];
@@ -56,7 +58,7 @@ class RoundRobin implements LoadBalancer {
 }
 
 /** Any, a heavier one more often. */
-class Random implements LoadBalancer {
+class Random implements Balancer {
   readonly #endpoints: readonly Endpoint[];
 
   constructor(endpoints: readonly Endpoint[]) {
@@ -75,7 +77,7 @@ class Random implements LoadBalancer {
 }
 
 /** Of two endpoints drawn at random, the one with fewer requests for its weight ("power of two choices", as Envoy). */
-class LeastRequest implements LoadBalancer {
+class LeastRequest implements Balancer {
   readonly #endpoints: readonly Endpoint[];
 
   constructor(endpoints: readonly Endpoint[]) {

@@ -13,8 +13,8 @@ import { ConfigSource } from './source.ts';
 export interface ConfigOrigin {
   /** Every file that was read. */
   readonly files: readonly string[];
-  /** The directory that relative paths of the listener at `index` start from. */
-  directoryOf(listenerIndex: number): string;
+  /** The directory that relative paths of that listener or cluster start from. */
+  directoryOf(kind: 'listeners' | 'clusters', index: number): string;
   /** `key` points at that key of the mapping at `path` instead of at the value. */
   diagnose(path: ConfigPath, message: string, hint?: string, key?: string): Diagnostic;
 }
@@ -90,8 +90,8 @@ class FileOrigin implements ConfigOrigin {
     this.#added[key].push({ source, index, at });
   }
 
-  directoryOf(listenerIndex: number): string {
-    return (this.#added.listeners.find((added) => added.at === listenerIndex)?.source ?? this.root).directory;
+  directoryOf(kind: 'listeners' | 'clusters', index: number): string {
+    return (this.#added[kind].find((added) => added.at === index)?.source ?? this.root).directory;
   }
 
   diagnose(path: ConfigPath, message: string, hint?: string, key?: string): Diagnostic {

@@ -219,7 +219,10 @@ const endpoint = z.union([
 const cluster = z.strictObject({
   name: z.string(),
   endpoints: z.array(endpoint),
-  load_balancing: z.enum(['round_robin', 'least_request', 'random']).default('round_robin'),
+  load_balancing: z
+    .union([z.enum(['round_robin', 'least_request', 'random']), extension])
+    .default('round_robin')
+    .describe('or a module: { use, config }'),
   connect_timeout: duration().default(5000),
   idle_timeout: duration().default(60_000).describe('of a pooled connection'),
   max_connections: count(1).default(1024).describe('per endpoint and worker'),

@@ -196,7 +196,9 @@ export class HttpStream implements StreamOwner, UpstreamObserver, TunnelObserver
       this.#fail('cluster_not_found', 'the route names no known cluster\n', undefined, 'cluster_not_found');
       return false;
     }
-    this.#endpoint = this.#override === undefined ? cluster.choose() : cluster.chooseNamed(this.#override);
+    const headers = this.requestHeaders;
+    this.#endpoint =
+      this.#override === undefined ? cluster.choose(headers) : cluster.chooseNamed(this.#override, headers);
     if (this.#endpoint === undefined) {
       this.#fail('no_healthy_upstream', 'no healthy upstream\n', undefined, 'no_healthy_upstream');
       return false;

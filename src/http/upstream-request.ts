@@ -36,6 +36,7 @@ export class UpstreamRequest implements UpstreamHandler {
   #endpoint: Endpoint;
   #connection: UpstreamConnection | undefined;
   #method = '';
+  #headers!: HeaderMap;
   #head = '';
   #chunked = false;
   /** Bytes of the body that the head still promises; -1 when it promises none. */
@@ -57,6 +58,7 @@ export class UpstreamRequest implements UpstreamHandler {
 
   /** Sends the head. `upgrade`: the protocol may change, so the request does not end before the answer. */
   start(headers: HeaderMap, end: boolean, upgrade: boolean): void {
+    this.#headers = headers;
     const method = headers.get(':method') as string;
     const length = headers.get('content-length');
     this.#method = method;
@@ -187,7 +189,7 @@ export class UpstreamRequest implements UpstreamHandler {
     if (error.code === 'upstream_connect_failed' || error.code === 'upstream_connect_timeout') {
       this.#tried ??= new Set();
       this.#tried.add(this.#endpoint);
-      const other = this.#cluster.choose(this.#tried);
+      const other = this.#cluster.choose(this.#headers, this.#tried);
       if (other === undefined) return false;
       this.#endpoint.active--;
       this.#endpoint = other;

@@ -6,6 +6,12 @@ import type { Config } from '../config/schema.ts';
 import type { MetricDescriptor } from '../observability/metrics.ts';
 import type { PluginStatus } from '../plugins/lease.ts';
 
+/** What relative paths start from, by listener and by cluster. */
+export interface Directories {
+  readonly listeners: readonly string[];
+  readonly clusters: readonly string[];
+}
+
 export interface WorkerData {
   /** Index 0: counts ticks; index 1: the filter that runs now. */
   shared: SharedArrayBuffer;
@@ -18,7 +24,7 @@ export interface WorkerData {
 }
 
 export type ToWorker =
-  | { type: 'prepare'; version: number; config: Config; directories: readonly string[] }
+  | { type: 'prepare'; version: number; config: Config; directories: Directories }
   | { type: 'commit'; version: number }
   | { type: 'discard'; version: number }
   | { type: 'drain'; timeout: number }

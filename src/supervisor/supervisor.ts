@@ -15,6 +15,7 @@ import type { PluginReport } from '../plugins/managed-plugin.ts';
 import { PluginSet } from '../plugins/plugin-set.ts';
 import { createSharedMemory } from '../shared-data.ts';
 import { FileWatch } from './file-watch.ts';
+import type { Directories } from './messages.ts';
 import { WorkerHandle } from './worker-handle.ts';
 
 /** Systems whose kernel spreads connections over sockets with SO_REUSEPORT. Source: Node, `net.Server.listen`, reusePort. */
@@ -336,9 +337,11 @@ export class Supervisor implements AdminSource {
   }
 }
 
-/** What the relative paths of each listener start from. */
-function directoriesOf({ config, origin }: LoadedConfig): string[] {
-  return config.listeners.map((_, i) => origin.directoryOf(i));
+function directoriesOf({ config, origin }: LoadedConfig): Directories {
+  return {
+    listeners: config.listeners.map((_, i) => origin.directoryOf('listeners', i)),
+    clusters: config.clusters.map((_, i) => origin.directoryOf('clusters', i)),
+  };
 }
 
 /** A worker knows the path of a value; where that stands is known here. */

@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts';
 import type { MetricDescriptor, MetricsReader } from '../observability/metrics.ts';
 import type { PluginStatus } from '../plugins/lease.ts';
 import type { PluginSet } from '../plugins/plugin-set.ts';
-import type { FromWorker, ToWorker, WorkerData } from './messages.ts';
+import type { Directories, FromWorker, ToWorker, WorkerData } from './messages.ts';
 import { PluginUser } from './plugin-relay.ts';
 
 export type PrepareResult = { files: readonly string[] } | { faults: readonly Diagnostic[] };
@@ -75,7 +75,7 @@ export class WorkerHandle implements MetricsReader {
     return this.#filterNames.get(Atomics.load(this.#heartbeat, 1));
   }
 
-  async prepare(version: number, config: Config, directories: readonly string[]): Promise<PrepareResult> {
+  async prepare(version: number, config: Config, directories: Directories): Promise<PrepareResult> {
     this.#busyPreparing = true;
     const answer = await this.#ask(`prepared ${version}`, { type: 'prepare', version, config, directories });
     this.#busyPreparing = false;

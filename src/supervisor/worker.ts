@@ -8,7 +8,7 @@ import { formatAddress } from '../config/values.ts';
 import { messageOf } from '../errors.ts';
 import { createLogger } from '../observability/logger.ts';
 import { DataPlane, type Prepared } from '../proxy.ts';
-import type { FromWorker, ToWorker, WorkerData } from './messages.ts';
+import type { Directories, FromWorker, ToWorker, WorkerData } from './messages.ts';
 import { RemotePlugins } from './plugin-relay.ts';
 
 /** Runs this thread as a worker; it ends when its listeners have drained or the supervisor ends it. */
@@ -76,11 +76,11 @@ class WorkerThread {
 
   async #prepare(
     version: number,
-    { config, directories }: Pick<LoadedConfig, 'config'> & { directories: readonly string[] },
+    { config, directories }: Pick<LoadedConfig, 'config'> & { directories: Directories },
   ) {
     const origin = {
       files: [],
-      directoryOf: (i: number) => directories[i] as string,
+      directoryOf: (kind: 'listeners' | 'clusters', i: number) => directories[kind][i] as string,
       diagnose: (path: ConfigPath, message: string, hint?: string): Diagnostic => ({ path, message, hint }),
     };
     try {

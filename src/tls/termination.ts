@@ -6,6 +6,9 @@ import type { Logger } from '../observability/logger.ts';
 import { contextOptions, type ReadyCertificate, type TlsParameters } from './certificate.ts';
 import type { ProvidedCertificates } from './provided.ts';
 
+/** Anything else that a client sends is no name of a host, and nothing for a log or a provider. */
+const SERVER_NAME = /^[a-z0-9._-]{1,253}$/;
+
 export interface TerminationOptions {
   readonly listener: string;
   readonly parameters: TlsParameters;
@@ -95,6 +98,10 @@ export class TlsTermination {
 
   /** Gives no context where the default is to serve. */
   #choose(name: string, callback: (error: Error | null, context?: SecureContext) => void): void {
+    if (!SERVER_NAME.test(name)) {
+      callback(null);
+      return;
+    }
     const known = this.#byName.get(name) ?? this.#byName.get(name.replace(/^[^.]+/, '*'));
     if (known !== undefined || this.provided === undefined) {
       callback(null, known);

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { HeaderMap } from '../../src/abi/index.ts';
 import type { Endpoint } from '../../src/clusters/endpoint.ts';
 import { createLoadBalancer } from '../../src/clusters/load-balancer.ts';
 
@@ -12,7 +13,7 @@ function draw(
   excluded?: Set<Endpoint>,
 ) {
   const balancer = createLoadBalancer(name, of);
-  return Array.from({ length: times }, () => balancer.choose(excluded));
+  return Array.from({ length: times }, () => balancer.choose(excluded, new HeaderMap()));
 }
 
 const count = (chosen: (Endpoint | undefined)[], endpoint: Endpoint | undefined) =>

@@ -1,0 +1,50 @@
+/** A load balancer that is an extension. What it gets wrong is an answer without an endpoint, never another endpoint. */
+import type { HeaderMap, LoadBalancer } from '../abi/index.ts';
+import { messageOf } from '../errors.ts';
+import type { Logger } from '../observability/logger.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { Balancer } from './load-balancer.ts';
+
+/** Milliseconds between two lines about failures. */
+const QUIET_TIME = 10_000;
+
+export class ExtensionBalancer implements Balancer {
+  readonly #extension: LoadBalancer;
+  readonly #endpoints: readonly Endpoint[];
+  readonly #cluster: string;
+  readonly #logger: Logger;
+  #quietUntil = 0;
+
+  constructor(extension: LoadBalancer, endpoints: readonly Endpoint[], cluster: string, logger: Logger) {
+    this.#extension = extension;
+    this.#endpoints = endpoints;
+    this.#cluster = cluster;
+    this.#logger = logger;
+  }
+
+  choose(excluded: ReadonlySet<Endpoint> | undefined, headers: HeaderMap): Endpoint | undefined {
+    const all = this.#endpoints;
+    const candidates =
+      excluded === undefined || excluded.size === 0 ? all : all.filter((endpoint) => !excluded.has(endpoint));
+    if (candidates.length === 0) return undefined;
+    try {
+      const chosen = this.#extension.choose(candidates, headers) as Endpoint;
+      if (candidates.includes(chosen)) return chosen;
+      this.#tell('it chose none of the endpoints that it was given');
+    } catch (error) {
+      this.#tell(messageOf(error));
+    }
+    return undefined;
+  }
+
+  close(): void {
+    this.#extension.close?.();
+  }
+
+  #tell(why: string): void {
+    const now = performance.now();
+    if (now < this.#quietUntil) return;
+    this.#quietUntil = now + QUIET_TIME;
+    this.#logger.write('error', `the load balancer of cluster ${this.#cluster} failed: ${why}`);
+  }
+}
