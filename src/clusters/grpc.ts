@@ -1,21 +1,14 @@
 /** gRPC streams through a cluster: HTTP/2 by @grpc/grpc-js, endpoints by the cluster's load balancer. */
-import { createRequire } from 'node:module';
+
 import type { Metadata } from '@grpc/grpc-js';
 import { ExtensionError, type GrpcHandler, type GrpcRequest, type GrpcStream, HeaderMap } from '../abi/index.ts';
+import { type Grpc, grpc } from '../grpc-js.ts';
 import type { ClusterSet } from './cluster.ts';
 import type { Endpoint } from './endpoint.ts';
 
-type Grpc = typeof import('@grpc/grpc-js');
 type Client = InstanceType<Grpc['Client']>;
 
 const UNAVAILABLE = 14;
-
-/** Loaded with the first call: most configurations have none. */
-let loaded: Grpc | undefined;
-const grpc = (): Grpc => {
-  loaded ??= createRequire(import.meta.url)('@grpc/grpc-js') as Grpc;
-  return loaded;
-};
 
 /** A client is as old as its endpoint, and so as the cluster. */
 const clients = new WeakMap<Endpoint, Client>();

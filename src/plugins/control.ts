@@ -1,16 +1,9 @@
 /** What Weir asks of a plugin's process besides calls: whether it is well, and to end. By @grpc/grpc-js, since speed does not matter here. */
-import { createRequire } from 'node:module';
+
 import type { PluginProcess } from '../abi/index.ts';
+import { type Grpc, grpc } from '../grpc-js.ts';
 
-type Grpc = typeof import('@grpc/grpc-js');
 type Client = InstanceType<Grpc['Client']>;
-
-/** Loaded with the first plugin: most configurations have none. */
-let loaded: Grpc | undefined;
-const grpc = (): Grpc => {
-  loaded ??= createRequire(import.meta.url)('@grpc/grpc-js') as Grpc;
-  return loaded;
-};
 
 /** `HealthCheckRequest { service: "plugin" }`, the service that go-plugin serves. Source: grpc.health.v1, go-plugin. */
 const HEALTH_REQUEST = Buffer.concat([Buffer.from([0x0a, 6]), Buffer.from('plugin')]);

@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** From the bottom to the top; a folder may import from the ones before it. `proxy.ts` assembles a data plane. */
 const LAYERS = [
   ['src/abi'],
-  ['src/errors.ts', 'src/timers.ts', 'src/shared-data.ts'],
+  ['src/errors.ts', 'src/timers.ts', 'src/shared-data.ts', 'src/grpc-js.ts'],
   ['src/codec', 'src/config'],
   ['src/observability'],
   ['src/routing', 'src/clusters', 'src/plugins'],
