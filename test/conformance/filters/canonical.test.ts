@@ -30,6 +30,12 @@ afterAll(() => rmSync(built, { recursive: true }));
 const inSource = /filter failed at \S*canonical\.(ts|lua):\d+: .*thrown on purpose/;
 
 testCanonical('TypeScript', { use: join(folder, 'module/canonical.ts'), thrown: inSource, refused: /unknown case/ });
+testCanonical('TypeScript in a thread of its own', {
+  use: join(folder, 'module/canonical.ts'),
+  choose: (name) => ({ isolate: 'worker', config: { case: name } }),
+  thrown: inSource,
+  refused: /unknown case/,
+});
 testCanonical('Lua', { use: lua, thrown: inSource, refused: /unknown case/ });
 testCanonical('AssemblyScript with Weir’s library', {
   use: join(built, 'canonical.wasm'),
