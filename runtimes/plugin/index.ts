@@ -8,6 +8,7 @@ import {
   type FilterHost,
   type FilterRuntime,
   type FilterSpec,
+  type LoadBalancer,
   type Plugin,
   type StreamFilterFactory,
 } from '../../src/abi/index.ts';
@@ -21,6 +22,7 @@ import { clientOptions, PluginClient } from './plugin-client.ts';
 import { createWeirFactory } from './weir.ts';
 import { createWeirAccessLogger } from './weir-access-log.ts';
 import { createWeirCertificates } from './weir-certificates.ts';
+import { createWeirLoadBalancer } from './weir-load-balancer.ts';
 
 export function createPluginRuntime(): FilterRuntime {
   return {
@@ -28,7 +30,7 @@ export function createPluginRuntime(): FilterRuntime {
     options: OPTIONS,
     sniff: ({ path }) => isExecutable(path),
     load,
-    extensions: { certificateProvider: provideCertificates, accessLogger: logStreams },
+    extensions: { certificateProvider: provideCertificates, accessLogger: logStreams, loadBalancer: balanceLoad },
   };
 }
 
@@ -92,6 +94,14 @@ function logStreams(spec: FilterSpec, host: FilterHost): AccessLogger {
   if (options.protocol === 'weir') return createWeirAccessLogger(client, spec, host);
   client.close();
   throw new FilterConfigError(`\`protocol: ${options.protocol}\` has no access logs`, { option: 'protocol' });
+}
+
+/** Until the program has spoken, and while it is down, the shares stay as they are. */
+function balanceLoad(spec: FilterSpec, host: FilterHost): LoadBalancer {
+  const { client, options } = connect(spec, host);
+  if (options.protocol === 'weir') return createWeirLoadBalancer(client, spec, host);
+  client.close();
+  throw new FilterConfigError(`\`protocol: ${options.protocol}\` has no load balancing`, { option: 'protocol' });
 }
 
 function connect(spec: FilterSpec, host: FilterHost, timeout?: number) {

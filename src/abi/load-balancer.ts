@@ -15,6 +15,8 @@ export interface LoadBalancerEndpoint {
 
 /** One for each cluster and worker. */
 export interface LoadBalancer {
+  /** When: once, before the first choice. @param endpoints all of the cluster; the same objects that `choose` gets */
+  onEndpoints?(endpoints: readonly LoadBalancerEndpoint[]): void;
   /**
    * Chooses one of `endpoints`, synchronously. What it throws, or anything else that it gives, answers the request with 503.
    * @param endpoints never empty; without those that the request was sent to in vain. The same objects each time, so they can be keys.

@@ -20,6 +20,7 @@ export class ExtensionBalancer implements Balancer {
     this.#endpoints = endpoints;
     this.#cluster = cluster;
     this.#logger = logger;
+    extension.onEndpoints?.(endpoints);
   }
 
   choose(excluded: ReadonlySet<Endpoint> | undefined, headers: HeaderMap): Endpoint | undefined {

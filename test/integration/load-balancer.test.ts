@@ -1,6 +1,7 @@
 /** Load balancers that are modules. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { startProxy } from '../support/proxy.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -60,6 +61,17 @@ test.each([
   );
   expect(await ask('1')).toBe('503');
   expect(log.messages('error')).toContain(`the load balancer of cluster app failed: ${message}`);
+});
+
+test('a plugin says what share of the requests each endpoint gets', async () => {
+  const [one, two] = await shards();
+  const endpoints = [one, { ...two, metadata: { chosen: true } }] as object[];
+  const use = fileURLToPath(new URL('../conformance/filters/plugin/canonical.ts', import.meta.url));
+  const { ask } = await start('', endpoints, { use, runtime: 'plugin', config: { case: 'add-header' } });
+  await eventually(async () => {
+    const answers = new Set(await Promise.all(Array.from({ length: 20 }, () => ask('1'))));
+    return answers.size === 1 && answers.has('two');
+  });
 });
 
 test('what can not be loaded is refused at its place', async () => {

@@ -96,6 +96,22 @@ describe.runIf(process.env.WEIR_PEERS === '1')('plugins', () => {
     expect(lines()).toEqual(['200 /a web', '200 /b web']);
   });
 
+  test.each(['python', 'go', 'java'] as const)('a load balancer with the SDK for %s', async (language) => {
+    const [one, two] = [
+      await startUpstream((_, response) => response.end('one')),
+      await startUpstream((_, response) => response.end('two')),
+    ];
+    const load_balancing = { use: canonical[language], runtime: 'plugin', start_timeout: '30s', timeout: '5s' };
+    const endpoints = [`127.0.0.1:${one.port}`, { address: `127.0.0.1:${two.port}`, metadata: { chosen: true } }];
+    const { port } = await startProxy(simpleConfig(one.port, {}, { endpoints, load_balancing } as object));
+    await eventually(async () => {
+      const all = await Promise.all(
+        Array.from({ length: 20 }, async () => (await fetch(`http://127.0.0.1:${port}/`)).text()),
+      );
+      return all.every((text) => text === 'two');
+    });
+  });
+
   describe.each(['go', 'python'] as const)('a program for MOSN in %s', (language) => {
     const entry = (args: string[]) => ({
       use: mosn[language],

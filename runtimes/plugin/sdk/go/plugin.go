@@ -98,6 +98,16 @@ type LogEntry struct {
 	Metadata map[string]json.RawMessage
 }
 
+// Endpoint is one of the cluster that a plugin balances.
+type Endpoint struct {
+	// Name is address:port.
+	Name   string
+	Weight uint32
+	// Active are the requests that it serves now, of one worker; Chosen those that it was chosen for since the last call.
+	Active, Chosen uint32
+	Metadata       json.RawMessage
+}
+
 // Options says what the plugin serves.
 type Options struct {
 	// Filter makes the filter of an entry from its `config:`; an error refuses the configuration.
@@ -106,6 +116,8 @@ type Options struct {
 	Certificates func(ctx context.Context, serverName, listener string, config json.RawMessage) (*Certificate, error)
 	// AccessLog takes streams that have ended, several at a time.
 	AccessLog func(ctx context.Context, entries []LogEntry, config json.RawMessage) error
+	// LoadBalancer gives the share of each endpoint, every second.
+	LoadBalancer func(ctx context.Context, endpoints []Endpoint, config json.RawMessage) ([]uint32, error)
 }
 
 // Info are facts of the stream that Weir sends along.

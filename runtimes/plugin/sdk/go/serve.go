@@ -52,6 +52,9 @@ func Serve(options Options) {
 	if options.AccessLog != nil {
 		weirpb.RegisterAccessLoggerServer(server, &accessLogger{log: options.AccessLog})
 	}
+	if options.LoadBalancer != nil {
+		weirpb.RegisterLoadBalancerServer(server, &loadBalancer{balance: options.LoadBalancer})
+	}
 	stop := sync.OnceFunc(func() {
 		// What runs may end; what does not end is ended by Weir.
 		server.GracefulStop()
@@ -140,6 +143,23 @@ func (a *accessLogger) Log(ctx context.Context, request *weirpb.LogRequest) (*we
 		return nil, status.Error(codes.Internal, err.Error())
 	}
 	return &weirpb.LogResponse{}, nil
+}
+
+type loadBalancer struct {
+	weirpb.UnimplementedLoadBalancerServer
+	balance func(context.Context, []Endpoint, json.RawMessage) ([]uint32, error)
+}
+
+func (l *loadBalancer) Balance(ctx context.Context, request *weirpb.BalanceRequest) (*weirpb.BalanceResponse, error) {
+	endpoints := make([]Endpoint, len(request.Endpoints))
+	for i, one := range request.Endpoints {
+		endpoints[i] = Endpoint{one.Name, one.Weight, one.Active, one.Chosen, json.RawMessage(one.Metadata)}
+	}
+	weights, err := l.balance(ctx, endpoints, json.RawMessage(request.Config))
+	if err != nil {
+		return nil, status.Error(codes.Internal, err.Error())
+	}
+	return &weirpb.BalanceResponse{Weights: weights}, nil
 }
 
 // The filters of all entries that this process serves, by their configuration.

@@ -87,6 +87,18 @@ export interface PluginFilter {
   onComplete?(stream: PluginStream, status: number): void;
 }
 
+/** An endpoint of the cluster that a plugin balances. */
+export interface BalancedEndpoint {
+  /** `address:port` */
+  readonly name: string;
+  readonly weight: number;
+  /** Requests that it serves now, of one worker. */
+  readonly active: number;
+  /** Requests that it was chosen for since the last call. */
+  readonly chosen: number;
+  readonly metadata: Readonly<Record<string, Json>>;
+}
+
 /** A stream that has ended. */
 export interface LogEntry {
   readonly info: StreamInfo;
@@ -117,6 +129,11 @@ export interface PluginOptions {
   ) => Certificate | undefined | Promise<Certificate | undefined>;
   /** Takes streams that have ended, several at a time. */
   accessLog?: (entries: readonly LogEntry[], config: Json) => void | Promise<void>;
+  /** Says every second what share of the requests each endpoint gets; 0: none. */
+  loadBalancer?: (
+    endpoints: readonly BalancedEndpoint[],
+    config: Json,
+  ) => readonly number[] | Promise<readonly number[]>;
   /** Answers `startPlugin`'s calls, and those of an entry with `protocol: mosn`. */
   call?: (request: Required<CallRequest>) => Partial<CallAnswer> | Promise<Partial<CallAnswer>>;
 }
@@ -157,6 +174,7 @@ export async function serve(options: PluginOptions): Promise<void> {
   if (options.filter !== undefined) serveFilter(server, unary, options.filter);
   if (options.certificates !== undefined) serveCertificates(unary, options.certificates);
   if (options.accessLog !== undefined) serveAccessLog(unary, options.accessLog);
+  if (options.loadBalancer !== undefined) serveLoadBalancer(unary, options.loadBalancer);
   const { call } = options;
   if (call !== undefined) {
     unary(METHOD, async (bytes) => Response.encode(await call(Request.decode(bytes) as Required<CallRequest>)));
@@ -249,6 +267,25 @@ function serveAccessLog(unary: Unary, log: NonNullable<PluginOptions['accessLog'
     }));
     await log(list, JSON.parse(config || 'null') as Json);
     return new Uint8Array(0);
+  });
+}
+
+function serveLoadBalancer(unary: Unary, balance: NonNullable<PluginOptions['loadBalancer']>): void {
+  interface Endpoint extends Omit<BalancedEndpoint, 'metadata'> {
+    metadata: string;
+  }
+  const Request = messageType<{ config: string; endpoints: Endpoint[] }>(FILE, `${PACKAGE}.BalanceRequest`);
+  const Response = messageType<{ weights: readonly number[] }>(FILE, `${PACKAGE}.BalanceResponse`);
+  unary(`/${PACKAGE}.LoadBalancer/Balance`, async (bytes) => {
+    const { config, endpoints } = Request.decode(bytes);
+    const given = endpoints.map(({ name, weight, active, chosen, metadata }) => ({
+      name,
+      weight,
+      active,
+      chosen,
+      metadata: JSON.parse(metadata || '{}') as Record<string, Json>,
+    }));
+    return Response.encode({ weights: await balance(given, JSON.parse(config || 'null') as Json) });
   });
 }
 

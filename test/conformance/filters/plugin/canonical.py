@@ -82,4 +82,8 @@ def log(entries, config):
             file.write(f"{entry.status} {entry.request_headers.get(':path')} {entry.info['listener']}\n")
 
 
-serve(filter=create, access_log=log)
+def balance(endpoints, config):
+    return [7 if endpoint.metadata.get("chosen") else 0 for endpoint in endpoints]
+
+
+serve(filter=create, access_log=log, load_balancer=balance)

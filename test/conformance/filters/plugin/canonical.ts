@@ -41,6 +41,7 @@ const CASES: Readonly<Record<string, PluginFilter>> = {
 };
 
 await serve({
+  loadBalancer: (endpoints) => endpoints.map(({ metadata }) => (metadata.chosen === true ? 7 : 0)),
   filter(config) {
     const name = (config as { case?: string } | null)?.case ?? '';
     const filter = CASES[name];

@@ -1572,6 +1572,185 @@ func (x *LogEntry) GetMetadata() map[string]string {
 	return nil
 }
 
+type BalanceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The balancer's `config:` as JSON.
+	Config        string      `protobuf:"bytes,1,opt,name=config,proto3" json:"config,omitempty"`
+	Endpoints     []*Endpoint `protobuf:"bytes,2,rep,name=endpoints,proto3" json:"endpoints,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BalanceRequest) Reset() {
+	*x = BalanceRequest{}
+	mi := &file_weir_plugin_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BalanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BalanceRequest) ProtoMessage() {}
+
+func (x *BalanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_plugin_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BalanceRequest.ProtoReflect.Descriptor instead.
+func (*BalanceRequest) Descriptor() ([]byte, []int) {
+	return file_weir_plugin_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *BalanceRequest) GetConfig() string {
+	if x != nil {
+		return x.Config
+	}
+	return ""
+}
+
+func (x *BalanceRequest) GetEndpoints() []*Endpoint {
+	if x != nil {
+		return x.Endpoints
+	}
+	return nil
+}
+
+type Endpoint struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// address:port
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// As configured.
+	Weight uint32 `protobuf:"varint,2,opt,name=weight,proto3" json:"weight,omitempty"`
+	// Requests that it serves now, of one worker.
+	Active uint32 `protobuf:"varint,3,opt,name=active,proto3" json:"active,omitempty"`
+	// Requests that it was chosen for since the last call.
+	Chosen uint32 `protobuf:"varint,4,opt,name=chosen,proto3" json:"chosen,omitempty"`
+	// The endpoint's `metadata:` as JSON.
+	Metadata      string `protobuf:"bytes,5,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Endpoint) Reset() {
+	*x = Endpoint{}
+	mi := &file_weir_plugin_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Endpoint) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Endpoint) ProtoMessage() {}
+
+func (x *Endpoint) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_plugin_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
+func (*Endpoint) Descriptor() ([]byte, []int) {
+	return file_weir_plugin_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Endpoint) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Endpoint) GetWeight() uint32 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Endpoint) GetActive() uint32 {
+	if x != nil {
+		return x.Active
+	}
+	return 0
+}
+
+func (x *Endpoint) GetChosen() uint32 {
+	if x != nil {
+		return x.Chosen
+	}
+	return 0
+}
+
+func (x *Endpoint) GetMetadata() string {
+	if x != nil {
+		return x.Metadata
+	}
+	return ""
+}
+
+type BalanceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each endpoint, in their order: how often it is chosen in relation to the others; 0: never.
+	Weights       []uint32 `protobuf:"varint,1,rep,packed,name=weights,proto3" json:"weights,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BalanceResponse) Reset() {
+	*x = BalanceResponse{}
+	mi := &file_weir_plugin_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BalanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BalanceResponse) ProtoMessage() {}
+
+func (x *BalanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_weir_plugin_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BalanceResponse.ProtoReflect.Descriptor instead.
+func (*BalanceResponse) Descriptor() ([]byte, []int) {
+	return file_weir_plugin_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *BalanceResponse) GetWeights() []uint32 {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
 var File_weir_plugin_proto protoreflect.FileDescriptor
 
 const file_weir_plugin_proto_rawDesc = "" +
@@ -1696,7 +1875,18 @@ const file_weir_plugin_proto_rawDesc = "" +
 	"\bmetadata\x18\b \x03(\v2&.weir.plugin.v1.LogEntry.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xa7\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"`\n" +
+	"\x0eBalanceRequest\x12\x16\n" +
+	"\x06config\x18\x01 \x01(\tR\x06config\x126\n" +
+	"\tendpoints\x18\x02 \x03(\v2\x18.weir.plugin.v1.EndpointR\tendpoints\"\x82\x01\n" +
+	"\bEndpoint\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06weight\x18\x02 \x01(\rR\x06weight\x12\x16\n" +
+	"\x06active\x18\x03 \x01(\rR\x06active\x12\x16\n" +
+	"\x06chosen\x18\x04 \x01(\rR\x06chosen\x12\x1a\n" +
+	"\bmetadata\x18\x05 \x01(\tR\bmetadata\"+\n" +
+	"\x0fBalanceResponse\x12\x18\n" +
+	"\aweights\x18\x01 \x03(\rR\aweights*\xa7\x01\n" +
 	"\x04Part\x12\x14\n" +
 	"\x10PART_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fREQUEST_HEADERS\x10\x01\x12\x10\n" +
@@ -1712,7 +1902,9 @@ const file_weir_plugin_proto_rawDesc = "" +
 	"\x13CertificateProvider\x12R\n" +
 	"\aProvide\x12\".weir.plugin.v1.CertificateRequest\x1a#.weir.plugin.v1.CertificateResponse2N\n" +
 	"\fAccessLogger\x12>\n" +
-	"\x03Log\x12\x1a.weir.plugin.v1.LogRequest\x1a\x1b.weir.plugin.v1.LogResponseB.\n" +
+	"\x03Log\x12\x1a.weir.plugin.v1.LogRequest\x1a\x1b.weir.plugin.v1.LogResponse2Z\n" +
+	"\fLoadBalancer\x12J\n" +
+	"\aBalance\x12\x1e.weir.plugin.v1.BalanceRequest\x1a\x1f.weir.plugin.v1.BalanceResponseB.\n" +
 	"\x12dev.weir.plugin.v1P\x01Z\x16weir.dev/plugin/weirpbb\x06proto3"
 
 var (
@@ -1728,7 +1920,7 @@ func file_weir_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_weir_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_weir_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_weir_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_weir_plugin_proto_goTypes = []any{
 	(Part)(0),                   // 0: weir.plugin.v1.Part
 	(Edit_Operation)(0),         // 1: weir.plugin.v1.Edit.Operation
@@ -1752,9 +1944,12 @@ var file_weir_plugin_proto_goTypes = []any{
 	(*LogRequest)(nil),          // 19: weir.plugin.v1.LogRequest
 	(*LogResponse)(nil),         // 20: weir.plugin.v1.LogResponse
 	(*LogEntry)(nil),            // 21: weir.plugin.v1.LogEntry
-	nil,                         // 22: weir.plugin.v1.Start.MetadataEntry
-	nil,                         // 23: weir.plugin.v1.Action.MetadataEntry
-	nil,                         // 24: weir.plugin.v1.LogEntry.MetadataEntry
+	(*BalanceRequest)(nil),      // 22: weir.plugin.v1.BalanceRequest
+	(*Endpoint)(nil),            // 23: weir.plugin.v1.Endpoint
+	(*BalanceResponse)(nil),     // 24: weir.plugin.v1.BalanceResponse
+	nil,                         // 25: weir.plugin.v1.Start.MetadataEntry
+	nil,                         // 26: weir.plugin.v1.Action.MetadataEntry
+	nil,                         // 27: weir.plugin.v1.LogEntry.MetadataEntry
 }
 var file_weir_plugin_proto_depIdxs = []int32{
 	0,  // 0: weir.plugin.v1.ConfigureResponse.parts:type_name -> weir.plugin.v1.Part
@@ -1767,14 +1962,14 @@ var file_weir_plugin_proto_depIdxs = []int32{
 	8,  // 7: weir.plugin.v1.Event.response_trailers:type_name -> weir.plugin.v1.Headers
 	10, // 8: weir.plugin.v1.Event.complete:type_name -> weir.plugin.v1.Complete
 	7,  // 9: weir.plugin.v1.Start.info:type_name -> weir.plugin.v1.StreamInfo
-	22, // 10: weir.plugin.v1.Start.metadata:type_name -> weir.plugin.v1.Start.MetadataEntry
+	25, // 10: weir.plugin.v1.Start.metadata:type_name -> weir.plugin.v1.Start.MetadataEntry
 	4,  // 11: weir.plugin.v1.Headers.headers:type_name -> weir.plugin.v1.Header
 	12, // 12: weir.plugin.v1.Action.continue:type_name -> weir.plugin.v1.Continue
 	13, // 13: weir.plugin.v1.Action.hold:type_name -> weir.plugin.v1.Hold
 	16, // 14: weir.plugin.v1.Action.reply:type_name -> weir.plugin.v1.Reply
 	14, // 15: weir.plugin.v1.Action.reset:type_name -> weir.plugin.v1.Reset
 	15, // 16: weir.plugin.v1.Action.edits:type_name -> weir.plugin.v1.Edit
-	23, // 17: weir.plugin.v1.Action.metadata:type_name -> weir.plugin.v1.Action.MetadataEntry
+	26, // 17: weir.plugin.v1.Action.metadata:type_name -> weir.plugin.v1.Action.MetadataEntry
 	1,  // 18: weir.plugin.v1.Edit.operation:type_name -> weir.plugin.v1.Edit.Operation
 	4,  // 19: weir.plugin.v1.Reply.headers:type_name -> weir.plugin.v1.Header
 	21, // 20: weir.plugin.v1.LogRequest.entries:type_name -> weir.plugin.v1.LogEntry
@@ -1782,20 +1977,23 @@ var file_weir_plugin_proto_depIdxs = []int32{
 	10, // 22: weir.plugin.v1.LogEntry.complete:type_name -> weir.plugin.v1.Complete
 	4,  // 23: weir.plugin.v1.LogEntry.request_headers:type_name -> weir.plugin.v1.Header
 	4,  // 24: weir.plugin.v1.LogEntry.response_headers:type_name -> weir.plugin.v1.Header
-	24, // 25: weir.plugin.v1.LogEntry.metadata:type_name -> weir.plugin.v1.LogEntry.MetadataEntry
-	2,  // 26: weir.plugin.v1.Filter.Configure:input_type -> weir.plugin.v1.ConfigureRequest
-	5,  // 27: weir.plugin.v1.Filter.Process:input_type -> weir.plugin.v1.Event
-	17, // 28: weir.plugin.v1.CertificateProvider.Provide:input_type -> weir.plugin.v1.CertificateRequest
-	19, // 29: weir.plugin.v1.AccessLogger.Log:input_type -> weir.plugin.v1.LogRequest
-	3,  // 30: weir.plugin.v1.Filter.Configure:output_type -> weir.plugin.v1.ConfigureResponse
-	11, // 31: weir.plugin.v1.Filter.Process:output_type -> weir.plugin.v1.Action
-	18, // 32: weir.plugin.v1.CertificateProvider.Provide:output_type -> weir.plugin.v1.CertificateResponse
-	20, // 33: weir.plugin.v1.AccessLogger.Log:output_type -> weir.plugin.v1.LogResponse
-	30, // [30:34] is the sub-list for method output_type
-	26, // [26:30] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	27, // 25: weir.plugin.v1.LogEntry.metadata:type_name -> weir.plugin.v1.LogEntry.MetadataEntry
+	23, // 26: weir.plugin.v1.BalanceRequest.endpoints:type_name -> weir.plugin.v1.Endpoint
+	2,  // 27: weir.plugin.v1.Filter.Configure:input_type -> weir.plugin.v1.ConfigureRequest
+	5,  // 28: weir.plugin.v1.Filter.Process:input_type -> weir.plugin.v1.Event
+	17, // 29: weir.plugin.v1.CertificateProvider.Provide:input_type -> weir.plugin.v1.CertificateRequest
+	19, // 30: weir.plugin.v1.AccessLogger.Log:input_type -> weir.plugin.v1.LogRequest
+	22, // 31: weir.plugin.v1.LoadBalancer.Balance:input_type -> weir.plugin.v1.BalanceRequest
+	3,  // 32: weir.plugin.v1.Filter.Configure:output_type -> weir.plugin.v1.ConfigureResponse
+	11, // 33: weir.plugin.v1.Filter.Process:output_type -> weir.plugin.v1.Action
+	18, // 34: weir.plugin.v1.CertificateProvider.Provide:output_type -> weir.plugin.v1.CertificateResponse
+	20, // 35: weir.plugin.v1.AccessLogger.Log:output_type -> weir.plugin.v1.LogResponse
+	24, // 36: weir.plugin.v1.LoadBalancer.Balance:output_type -> weir.plugin.v1.BalanceResponse
+	32, // [32:37] is the sub-list for method output_type
+	27, // [27:32] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_weir_plugin_proto_init() }
@@ -1824,9 +2022,9 @@ func file_weir_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_weir_plugin_proto_rawDesc), len(file_weir_plugin_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   23,
+			NumMessages:   26,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   4,
 		},
 		GoTypes:           file_weir_plugin_proto_goTypes,
 		DependencyIndexes: file_weir_plugin_proto_depIdxs,

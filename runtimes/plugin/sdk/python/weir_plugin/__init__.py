@@ -12,7 +12,7 @@
 `serve` prints the handshake, serves Weir's protocol and health checks, and returns when Weir ends.
 """
 
-from ._filter import HOLD, Certificate, Filter, Headers, LogEntry, Reply, Stream
+from ._filter import HOLD, Certificate, Endpoint, Filter, Headers, LogEntry, Reply, Stream
 from ._server import serve
 
-__all__ = ["HOLD", "Certificate", "Filter", "Headers", "LogEntry", "Reply", "Stream", "serve"]
+__all__ = ["HOLD", "Certificate", "Endpoint", "Filter", "Headers", "LogEntry", "Reply", "Stream", "serve"]

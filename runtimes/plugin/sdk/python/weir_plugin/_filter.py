@@ -73,6 +73,19 @@ class Certificate:
 
 
 @dataclass
+class Endpoint:
+    """An endpoint of the cluster that a plugin balances."""
+
+    name: str
+    weight: int
+    active: int
+    """Requests that it serves now, of one worker."""
+    chosen: int
+    """Requests that it was chosen for since the last call."""
+    metadata: Mapping[str, Any]
+
+
+@dataclass
 class LogEntry:
     """A stream that has ended."""
 

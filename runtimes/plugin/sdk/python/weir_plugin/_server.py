@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional, Union
 import grpc
 
 from . import _messages as pb
-from ._filter import HOLD, Certificate, Filter, Headers, LogEntry, Reply, Stream
+from ._filter import HOLD, Certificate, Endpoint, Filter, Headers, LogEntry, Reply, Stream
 
 PARTS = [
     "on_request_headers",
@@ -30,26 +30,32 @@ PARTS = [
 
 Provider = Callable[[str, str, Any], Union[Optional[Certificate], Any]]
 AccessLog = Callable[["list[LogEntry]", Any], Any]
+LoadBalancer = Callable[["list[Endpoint]", Any], Any]
 
 
 def serve(
     filter: Callable[[Any], Filter] | None = None,
     certificates: Provider | None = None,
     access_log: AccessLog | None = None,
+    load_balancer: LoadBalancer | None = None,
 ) -> None:
     """Runs the plugin until Weir ends it.
 
     filter: a Filter's class, or a function from an entry's `config:` to a Filter.
     certificates: a function (server_name, listener, config) -> Certificate or None; it may be a coroutine function.
     access_log: a function (entries, config) that takes streams that have ended, several at a time; it may be a coroutine function.
+    load_balancer: a function (endpoints, config) that gives the share of each endpoint, every second; it may be a coroutine function.
     """
     if os.environ.get("WEIR_PLUGIN") != "1" and os.environ.get("MOSN_PLUGIN") != "ON":
         sys.exit("this program is a plugin: name it in a configuration of Weir, with `runtime: plugin`")
-    asyncio.run(_serve(filter, certificates, access_log))
+    asyncio.run(_serve(filter, certificates, access_log, load_balancer))
 
 
 async def _serve(
-    filter: Callable[[Any], Filter] | None, certificates: Provider | None, access_log: AccessLog | None
+    filter: Callable[[Any], Filter] | None,
+    certificates: Provider | None,
+    access_log: AccessLog | None,
+    load_balancer: LoadBalancer | None,
 ) -> None:
     ended = asyncio.Event()
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)])
@@ -71,6 +77,8 @@ async def _serve(
         services["weir.plugin.v1.CertificateProvider"] = _certificate_service(certificates)
     if access_log is not None:
         services["weir.plugin.v1.AccessLogger"] = _access_log_service(access_log)
+    if load_balancer is not None:
+        services["weir.plugin.v1.LoadBalancer"] = _load_balancer_service(load_balancer)
     server.add_generic_rpc_handlers(
         [grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items()]
     )
@@ -144,6 +152,20 @@ def _access_log_service(log: AccessLog) -> dict:
 
     handler = grpc.unary_unary_rpc_method_handler(answer, pb.LogRequest.FromString, pb.LogResponse.SerializeToString)
     return {"Log": handler}
+
+
+def _load_balancer_service(balance: LoadBalancer) -> dict:
+    async def answer(request: Any, _context: Any) -> Any:
+        endpoints = [
+            Endpoint(one.name, one.weight, one.active, one.chosen, json.loads(one.metadata or "{}"))
+            for one in request.endpoints
+        ]
+        return pb.BalanceResponse(weights=await _result(balance(endpoints, json.loads(request.config or "null"))))
+
+    handler = grpc.unary_unary_rpc_method_handler(
+        answer, pb.BalanceRequest.FromString, pb.BalanceResponse.SerializeToString
+    )
+    return {"Balance": handler}
 
 
 def _facts(info: Any) -> dict:

@@ -113,6 +113,21 @@ var cases = map[string]any{
 	"throw": throw{},
 }
 
+// All requests go to the endpoint with the metadata `chosen`.
+func balance(_ context.Context, endpoints []plugin.Endpoint, _ json.RawMessage) ([]uint32, error) {
+	weights := make([]uint32, len(endpoints))
+	for i, endpoint := range endpoints {
+		metadata := struct{ Chosen bool }{}
+		if err := json.Unmarshal(endpoint.Metadata, &metadata); err != nil {
+			return nil, err
+		}
+		if metadata.Chosen {
+			weights[i] = 7
+		}
+	}
+	return weights, nil
+}
+
 // Writes to `config: { file }`.
 func log(_ context.Context, entries []plugin.LogEntry, text json.RawMessage) error {
 	config := struct{ File string }{}
@@ -141,5 +156,5 @@ func main() {
 			return nil, fmt.Errorf("unknown case %s", config.Case)
 		}
 		return filter, nil
-	}, AccessLog: log})
+	}, AccessLog: log, LoadBalancer: balance})
 }

@@ -6,6 +6,7 @@ import dev.weir.plugin.Headers;
 import dev.weir.plugin.Plugin;
 import dev.weir.plugin.Result;
 import dev.weir.plugin.Stream;
+import dev.weir.plugin.v1.Endpoint;
 import dev.weir.plugin.v1.LogEntry;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -139,7 +140,12 @@ public final class Main {
     Files.writeString(file, lines, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
   }
 
+  /** All requests go to the endpoint with the metadata {@code chosen}. */
+  private static List<Integer> balance(List<Endpoint> endpoints, JsonElement config) {
+    return endpoints.stream().map(endpoint -> endpoint.getMetadata().contains("chosen") ? 7 : 0).toList();
+  }
+
   public static void main(String[] arguments) throws Exception {
-    new Plugin().filter(Main::create).accessLog(Main::log).serve();
+    new Plugin().filter(Main::create).accessLog(Main::log).loadBalancer(Main::balance).serve();
   }
 }

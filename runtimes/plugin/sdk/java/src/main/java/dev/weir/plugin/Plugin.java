@@ -4,10 +4,13 @@ import com.google.gson.JsonElement;
 import com.google.gson.JsonParser;
 import com.google.protobuf.Message;
 import dev.weir.plugin.v1.Action;
+import dev.weir.plugin.v1.BalanceRequest;
+import dev.weir.plugin.v1.BalanceResponse;
 import dev.weir.plugin.v1.CertificateRequest;
 import dev.weir.plugin.v1.CertificateResponse;
 import dev.weir.plugin.v1.ConfigureRequest;
 import dev.weir.plugin.v1.ConfigureResponse;
+import dev.weir.plugin.v1.Endpoint;
 import dev.weir.plugin.v1.Event;
 import dev.weir.plugin.v1.LogEntry;
 import dev.weir.plugin.v1.LogRequest;
@@ -52,6 +55,11 @@ public final class Plugin {
   /** Takes streams that have ended, several at a time. */
   public interface AccessLog {
     void log(List<LogEntry> entries, JsonElement config) throws Exception;
+  }
+
+  /** Gives the share of each endpoint, every second; 0: none. */
+  public interface LoadBalancer {
+    List<Integer> balance(List<Endpoint> endpoints, JsonElement config) throws Exception;
   }
 
   private static final String PACKAGE = "weir.plugin.v1.";
@@ -101,55 +109,65 @@ public final class Plugin {
 
   /** Serves certificates. */
   public Plugin certificates(CertificateProvider provider) {
-    var provide =
-        method(
-            "CertificateProvider",
-            "Provide",
-            MethodDescriptor.MethodType.UNARY,
-            CertificateRequest.getDefaultInstance(),
-            CertificateResponse.getDefaultInstance());
-    services.add(
-        ServerServiceDefinition.builder(PACKAGE + "CertificateProvider")
-            .addMethod(
-                provide,
-                ServerCalls.asyncUnaryCall(
-                    (CertificateRequest request, StreamObserver<CertificateResponse> answer) -> {
-                      try {
-                        var given =
-                            provider.provide(request.getServerName(), request.getListener(), JsonParser.parseString(request.getConfig()));
-                        var response = CertificateResponse.newBuilder();
-                        if (given != null) response.setChain(given.chain()).setKey(given.key()).setCa(given.ca());
-                        answer.onNext(response.build());
-                        answer.onCompleted();
-                      } catch (Exception error) {
-                        answer.onError(Status.INTERNAL.withDescription(text(error)).asException());
-                      }
-                    }))
-            .build());
-    return this;
+    return unary(
+        "CertificateProvider",
+        "Provide",
+        CertificateRequest.getDefaultInstance(),
+        CertificateResponse.getDefaultInstance(),
+        request -> {
+          var given =
+              provider.provide(request.getServerName(), request.getListener(), JsonParser.parseString(request.getConfig()));
+          var response = CertificateResponse.newBuilder();
+          if (given != null) response.setChain(given.chain()).setKey(given.key()).setCa(given.ca());
+          return response.build();
+        });
   }
 
   /** Serves access logs; an entry is the protocol's own message. */
   public Plugin accessLog(AccessLog log) {
-    var method =
-        method(
-            "AccessLogger",
-            "Log",
-            MethodDescriptor.MethodType.UNARY,
-            LogRequest.getDefaultInstance(),
-            LogResponse.getDefaultInstance());
+    return unary(
+        "AccessLogger",
+        "Log",
+        LogRequest.getDefaultInstance(),
+        LogResponse.getDefaultInstance(),
+        request -> {
+          log.log(request.getEntriesList(), JsonParser.parseString(request.getConfig()));
+          return LogResponse.getDefaultInstance();
+        });
+  }
+
+  /** Serves load balancing; an endpoint is the protocol's own message. */
+  public Plugin loadBalancer(LoadBalancer balancer) {
+    return unary(
+        "LoadBalancer",
+        "Balance",
+        BalanceRequest.getDefaultInstance(),
+        BalanceResponse.getDefaultInstance(),
+        request ->
+            BalanceResponse.newBuilder()
+                .addAllWeights(balancer.balance(request.getEndpointsList(), JsonParser.parseString(request.getConfig())))
+                .build());
+  }
+
+  private interface Answer<Q, A> {
+    A to(Q request) throws Exception;
+  }
+
+  /** Serves a service of one unary method. */
+  private <Q extends Message, A extends Message> Plugin unary(
+      String service, String name, Q request, A response, Answer<Q, A> answer) {
+    var method = method(service, name, MethodDescriptor.MethodType.UNARY, request, response);
     services.add(
-        ServerServiceDefinition.builder(PACKAGE + "AccessLogger")
+        ServerServiceDefinition.builder(PACKAGE + service)
             .addMethod(
                 method,
                 ServerCalls.asyncUnaryCall(
-                    (LogRequest request, StreamObserver<LogResponse> answer) -> {
+                    (Q given, StreamObserver<A> observer) -> {
                       try {
-                        log.log(request.getEntriesList(), JsonParser.parseString(request.getConfig()));
-                        answer.onNext(LogResponse.getDefaultInstance());
-                        answer.onCompleted();
+                        observer.onNext(answer.to(given));
+                        observer.onCompleted();
                       } catch (Exception error) {
-                        answer.onError(Status.INTERNAL.withDescription(text(error)).asException());
+                        observer.onError(Status.INTERNAL.withDescription(text(error)).asException());
                       }
                     }))
             .build());
