@@ -24,7 +24,7 @@ export interface PluginSpec {
   readonly stopTimeout: number;
   /** Milliseconds that calls in flight get when a process is replaced. */
   readonly drainTimeout: number;
-  /** Consecutive starts that may fail before Weir gives up; 0: it never does. */
+  /** Starts in a row that fail, or do not last a second, until Weir gives up; 0: it never does. */
   readonly maxRestarts: number;
   /** Milliseconds between two health checks. */
   readonly healthInterval: number;

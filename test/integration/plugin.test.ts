@@ -1,11 +1,11 @@
 /** Subprocess plugins: their life, their faults, and MOSN's protocol. */
+import { spawn } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import type { ConfigInput } from '../../src/main.ts';
-import { simpleConfig, startProxy } from '../support/proxy.ts';
+import { onCleanup, simpleConfig, startProxy } from '../support/proxy.ts';
 import { RawClient } from '../support/raw.ts';
 import { startUpstream } from '../support/upstream.ts';
 import { eventually, freePort, temporaryFolder, WeirProcess } from '../support/weir-process.ts';
@@ -157,6 +157,27 @@ describe('faults while it runs', () => {
     await eventually(() => log.messages('info').filter((text) => text.includes(' runs: process ')).length === 2);
   });
 
+  test('a process that says it is not well is replaced after three such answers', async () => {
+    const { ask, log } = await start(['sick', '100'], { health_interval: '50ms' });
+    await eventually(() => log.messages('error').some((text) => text.includes('3 health checks failed')));
+    await eventually(() => log.messages('info').filter((text) => text.includes(' runs: process ')).length >= 2);
+    expect(await ask('user: admin\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+  });
+
+  test('after max_restarts starts in a row that failed Weir gives up, and says so', async () => {
+    const folder = temporaryFolder({
+      'once.sh': `#!/bin/sh\n[ -e "$0.done" ] && exit 7\ntouch "$0.done"\nexec '${process.execPath}' '${program}' check\n`,
+    });
+    const use = join(folder, 'once.sh');
+    chmodSync(use, 0o755);
+    const { ask, log } = await start([], { use, max_restarts: 3, timeout: '200ms' });
+    expect(await ask('user: admin\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+    process.kill(Number(/process ([0-9]+) on/.exec(log.messages('info').join())?.[1]), 'SIGKILL');
+    await eventually(() => log.messages('error').some((text) => text.endsWith('exit code 7; Weir gives up')));
+    expect(log.messages('error').filter((text) => text.includes('it did not start'))).toHaveLength(2);
+    expect(await ask('user: admin\r\n')).toMatch(/^HTTP\/1\.1 500 /);
+  });
+
   test('two processes share the calls', async () => {
     const { ask } = await start(['echo'], { processes: 2 });
     const pids = new Set<string>();
@@ -176,23 +197,31 @@ describe('faults while it runs', () => {
   });
 });
 
+const commandOf = (pid: string) => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+  } catch {
+    return '';
+  }
+};
+
 describe('the end', () => {
   const alive = (pid: number) => existsSync(`/proc/${pid}`);
   const pidOf = async (weir: WeirProcess) => {
     await weir.until(' runs: process ');
     return Number(/ runs: process ([0-9]+)/.exec(weir.output)?.[1]);
   };
-  const sockets = () => readdirSync(tmpdir()).filter((name) => /^weir-[A-Za-z0-9]{6}$/.test(name));
   const run = async (args: string[], more: Partial<Entry> = {}) => {
     const config = simpleConfig(9, { address: `127.0.0.1:${await freePort()}`, filters: [entry(args, more)] });
     const folder = temporaryFolder({ 'weir.json': JSON.stringify({ ...config, workers: 2 }) });
-    const weir = new WeirProcess(['run', join(folder, 'weir.json')]);
-    return { weir, folder, config };
+    // Where its sockets are: other tests run at the same time.
+    const temporary = temporaryFolder();
+    const weir = new WeirProcess(['run', join(folder, 'weir.json')], { env: { TMPDIR: temporary } });
+    return { weir, sockets: () => readdirSync(temporary) };
   };
 
   test('one process serves all workers; it ends with Weir, even when it ignores SIGTERM', async () => {
-    const before = sockets();
-    const { weir } = await run(['ignore-term'], { stop_timeout: '300ms' });
+    const { weir, sockets } = await run(['ignore-term'], { stop_timeout: '300ms' });
     const pid = await pidOf(weir);
     await weir.until('listening on');
     expect(weir.output.match(/ runs: process /g)).toHaveLength(1);
@@ -200,7 +229,7 @@ describe('the end', () => {
     expect(await weir.exit()).toBe(0);
     expect(weir.output).toContain('not now');
     expect(alive(pid)).toBe(false);
-    expect(sockets().filter((name) => !before.includes(name))).toEqual([]);
+    expect(sockets()).toEqual([]);
   });
 
   test('the admin API shows it, replaces it, takes it out of service and back', async () => {
@@ -238,14 +267,40 @@ describe('the end', () => {
   });
 
   test('no process and no socket is left when Weir is killed', async () => {
-    const before = sockets();
-    const { weir } = await run(['check']);
+    const { weir, sockets } = await run(['check']);
     const pid = await pidOf(weir);
     await weir.until('listening on');
+    expect(sockets()).toHaveLength(1);
     weir.child.kill('SIGKILL');
     await weir.exit();
     await eventually(() => !alive(pid));
-    await eventually(() => sockets().every((name) => before.includes(name)));
+    await eventually(() => sockets().length === 0);
+  });
+
+  test('Weir as process 1 of a container: the plugin lives, and ends with it', async () => {
+    const own = fileURLToPath(new URL('../conformance/filters/plugin/canonical.ts', import.meta.url));
+    const entryOf = { use: own, name: 'checker', runtime: 'plugin', config: { case: 'add-header' } };
+    const config = simpleConfig(9, { address: `127.0.0.1:${await freePort()}`, filters: [entryOf] });
+    const folder = temporaryFolder({ 'weir.json': JSON.stringify({ ...config, workers: 1 }) });
+    const cli = fileURLToPath(new URL('../../src/cli/weir.ts', import.meta.url));
+    const command = [process.execPath, '--conditions=source', cli, 'run', join(folder, 'weir.json')];
+    const weir = spawn('unshare', ['--pid', '--fork', '--kill-child', ...command], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    onCleanup(() => weir.kill('SIGKILL'));
+    let output = '';
+    weir.stderr.on('data', (text) => {
+      output += text;
+    });
+    await eventually(() => output.includes('listening on') || weir.exitCode !== null);
+    // A system that gives no process namespaces has nothing to show here; others must.
+    if (/unshare|Operation not permitted/.test(output)) return;
+    const outside = () => readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && commandOf(pid).includes(own));
+    expect(outside()).toHaveLength(1);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(outside()).toHaveLength(1);
+    weir.kill('SIGKILL');
+    await eventually(() => outside().length === 0);
   });
 
   test('a start that fails ends `weir run` with code 2 and the place', async () => {

@@ -46,6 +46,7 @@ const answers = {
   die: () => process.exit(9),
 };
 
+const sick = behaviour === 'sick' ? Date.now() + Number(value) : Number.POSITIVE_INFINITY;
 const server = new Server({ 'grpc.max_send_message_length': -1 });
 server.addService(
   {
@@ -70,6 +71,12 @@ server.addService(
     },
   },
 );
+// Health checks by grpc.health.v1: SERVING is 1, NOT_SERVING 2.
+if (behaviour === 'sick') {
+  const same = (bytes) => bytes;
+  const check = (_call, callback) => callback(null, Buffer.from([8, Date.now() < sick ? 1 : 2]));
+  server.register('/grpc.health.v1.Health/Check', check, same, same, 'unary');
+}
 const tcp = behaviour === 'tcp';
 const address = tcp ? '127.0.0.1:0' : `unix:${process.env.TMPDIR}/plugin`;
 if (behaviour !== 'silent') {
