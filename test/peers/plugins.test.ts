@@ -58,11 +58,12 @@ describe.runIf(process.env.WEIR_PEERS === '1')('plugins', () => {
     go(join(filters, 'go'), canonical.go);
     script('canonical-python', `${python}/python3 ${join(filters, 'canonical.py')}`);
     // Built from a copy, so that nothing of Maven's stays in the checkout.
-    await cp(sdk, join(built, 'runtimes/plugin/sdk'), { recursive: true });
+    const filter = (path: string) => !path.endsWith('/target');
+    await cp(sdk, join(built, 'runtimes/plugin/sdk'), { recursive: true, filter });
     await cp(join(root, 'runtimes/plugin/proto'), join(built, 'runtimes/plugin/proto'), { recursive: true });
     maven(join(built, 'runtimes/plugin/sdk/java'), 'install');
     mkdirSync(join(built, 'java'));
-    await cp(join(filters, 'java'), join(built, 'java'), { recursive: true });
+    await cp(join(filters, 'java'), join(built, 'java'), { recursive: true, filter });
     maven(join(built, 'java'), 'package');
     script(
       'canonical-java',
