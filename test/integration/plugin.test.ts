@@ -188,6 +188,14 @@ describe('faults while it runs', () => {
     });
   });
 
+  test.runIf(process.getuid?.() === 0)('it may run as another user', async () => {
+    const folder = temporaryFolder({ 'who.sh': '#!/bin/sh\nid -un >&2\ntouch "$TMPDIR/mine" && exit 3\n' });
+    for (const path of [folder, join(folder, 'who.sh')]) chmodSync(path, 0o755);
+    await expect(start([], { use: join(folder, 'who.sh'), user: 'nobody' })).rejects.toThrow(
+      /exit code 3; it wrote:\s+nobody/,
+    );
+  });
+
   test('limits of the system hold', async () => {
     const { ask } = await start(['echo'], { resources: { open_files: 64, address_space: '64GiB' } });
     const pid = /"pid":([0-9]+)/.exec(await ask('', 'a'))?.[1];
