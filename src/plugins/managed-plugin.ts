@@ -193,6 +193,7 @@ export class ManagedPlugin {
       this.#logger.write('error', `plugin ${this.spec.name}: ${this.#problem}${gaveUp ? '; Weir gives up' : ''}`);
       this.#publish();
       await this.#pause(slot, gaveUp ? undefined : pauseAfter(slot.attempts));
+      if (generation !== this.#generation) return;
       this.#restartCount++;
       this.#restarts.add();
     }
