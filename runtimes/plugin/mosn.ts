@@ -34,16 +34,26 @@ export function createMosnFactory(
   const { side, send } = options;
   const wantsBody = send.includes('body') || send.includes('trailers');
 
-  async function check(stream: Stream, headers: HeaderMap, body: Uint8Array, trailers: HeaderMap | undefined) {
+  /** One promise for each request, since each costs. */
+  function check(stream: Stream, headers: HeaderMap, body: Uint8Array, trailers: HeaderMap | undefined): Promise<void> {
+    const request = {
+      type: options.type,
+      ...(send.includes('headers') ? { header: toMap(headers) } : {}),
+      ...(send.includes('body') ? { body } : {}),
+      ...(send.includes('trailers') && trailers !== undefined ? { trailer: toMap(trailers) } : {}),
+    };
+    return client.call(METHOD, Request.encode(request)).then(
+      (bytes) => apply(stream, headers, trailers, bytes),
+      (error: unknown) => {
+        throw fail(error);
+      },
+    );
+  }
+
+  function apply(stream: Stream, headers: HeaderMap, trailers: HeaderMap | undefined, bytes: Uint8Array): void {
     let answer: Message & { status: number };
     try {
-      const request = {
-        type: options.type,
-        ...(send.includes('headers') ? { header: toMap(headers) } : {}),
-        ...(send.includes('body') ? { body } : {}),
-        ...(send.includes('trailers') && trailers !== undefined ? { trailer: toMap(trailers) } : {}),
-      };
-      answer = Response.decode(await client.call(METHOD, Request.encode(request)));
+      answer = Response.decode(bytes);
     } catch (error) {
       throw fail(error);
     }

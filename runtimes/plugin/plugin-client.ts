@@ -51,57 +51,14 @@ export class PluginClient implements Caller {
 
   /** A unary call. @throws GrpcError */
   call(path: string, message: Uint8Array): Promise<Buffer> {
-    const { timeout, retries, duration, failures } = this.options;
-    const start = performance.now();
-    const deadline = start + timeout;
     return new Promise((resolve, reject) => {
-      let running: GrpcCall | undefined;
-      let process: PluginProcess | undefined;
-      let over = false;
-      const finish = (error: GrpcError | undefined, answer?: Buffer) => {
-        if (over) return;
-        over = true;
-        clearTimeout(timer);
-        duration.observe((performance.now() - start) / 1000);
-        if (error === undefined) {
-          resolve(answer as Buffer);
-          return;
-        }
-        failures.add();
-        reject(error);
-      };
-      const timer = setTimeout(() => {
-        if (process !== undefined) this.#note(process, false);
-        const why = process === undefined ? `none of its processes takes calls: ${this.#plugin.problem}` : 'no answer';
-        const error = new GrpcError(GrpcCode.deadline, `${why} (within ${timeout} ms)`);
-        finish(error);
-        running?.cancel(error);
-      }, timeout);
-      const attempt = (left: number) => {
-        process = undefined;
-        this.#withConnection((connection) => {
-          if (over) return;
-          process = connection.process;
-          let answer: Buffer | undefined;
-          running = connection.open(path, deadline - performance.now(), {
-            onMessage: (bytes) => {
-              answer = bytes;
-            },
-            onEnd: (error) => {
-              if (over) return;
-              if (error?.code === GrpcCode.unavailable && left > 0) return attempt(left - 1);
-              if (error?.code !== GrpcCode.unavailable) this.#note(connection.process, true);
-              finish(
-                error ?? (answer === undefined ? new GrpcError(GrpcCode.internal, 'it answered nothing') : undefined),
-                answer,
-              );
-            },
-          });
-          running.send(message, true);
-        }, finish);
-      };
-      attempt(retries);
+      new UnaryCall(this, path, message, resolve, reject).attempt();
     });
+  }
+
+  /** Why no process takes calls. */
+  get problem(): string {
+    return this.#plugin.problem;
   }
 
   /**
@@ -116,10 +73,13 @@ export class PluginClient implements Caller {
         over = true;
         reject(new GrpcError(GrpcCode.deadline, `none of its processes takes calls: ${this.#plugin.problem}`));
       }, this.options.timeout);
-      this.#withConnection((connection) => {
-        clearTimeout(timer);
-        if (!over) resolve(connection.open(path, undefined, events));
-      }, reject);
+      this.withConnection({
+        resolve(connection) {
+          clearTimeout(timer);
+          if (!over) resolve(connection.open(path, undefined, events));
+        },
+        reject,
+      });
     });
   }
 
@@ -137,16 +97,22 @@ export class PluginClient implements Caller {
     this.#closed = true;
     for (const line of this.#lines.values()) this.#drop(line);
     this.#lines.clear();
-    for (const { reject } of this.#waiting) reject(new GrpcError(GrpcCode.cancelled, 'the filter was closed'));
+    for (const waiting of this.#waiting) waiting.reject(new GrpcError(GrpcCode.cancelled, 'the filter was closed'));
     this.#waiting.clear();
     this.#plugin.close();
   }
 
-  #withConnection(resolve: Waiting['resolve'], reject: Waiting['reject']): void {
+  /** Gives a connection, at once when there is one. */
+  withConnection(waiting: Waiting): void {
     const connection = this.#pick();
-    if (connection !== undefined) resolve(connection);
-    else if (this.#waiting.size >= MAX_WAITING) reject(new GrpcError(GrpcCode.resource, 'too many calls wait for it'));
-    else this.#waiting.add({ resolve, reject });
+    if (connection !== undefined) waiting.resolve(connection);
+    else if (this.#waiting.size < MAX_WAITING) this.#waiting.add(waiting);
+    else waiting.reject(new GrpcError(GrpcCode.resource, 'too many calls wait for it'));
+  }
+
+  /** It waits no longer. */
+  forget(waiting: Waiting): void {
+    this.#waiting.delete(waiting);
   }
 
   #pick(): GrpcConnection | undefined {
@@ -202,6 +168,100 @@ export class PluginClient implements Caller {
     clearTimeout(line.timer);
     line.connection?.close();
   }
+}
+
+/** One unary call: waits for a process, is sent again when that dies, and ends at its time. A class, since closures for each call cost more. */
+class UnaryCall implements GrpcEvents, Waiting {
+  readonly #client: PluginClient;
+  readonly #path: string;
+  readonly #message: Uint8Array;
+  readonly #resolve: (answer: Buffer) => void;
+  readonly #reject: (error: GrpcError) => void;
+  readonly #start = performance.now();
+  readonly #timer: NodeJS.Timeout;
+  #retries: number;
+  #running: GrpcCall | undefined;
+  #answer: Buffer | undefined;
+  #over = false;
+
+  constructor(
+    client: PluginClient,
+    path: string,
+    message: Uint8Array,
+    resolve: (answer: Buffer) => void,
+    reject: (error: GrpcError) => void,
+  ) {
+    this.#client = client;
+    this.#path = path;
+    this.#message = message;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#retries = client.options.retries;
+    this.#timer = setTimeout(onLate, client.options.timeout, this);
+  }
+
+  attempt(): void {
+    this.#running = undefined;
+    this.#client.withConnection(this);
+  }
+
+  resolve(connection: GrpcConnection): void {
+    if (this.#over) return;
+    this.#answer = undefined;
+    const left = this.#client.options.timeout - (performance.now() - this.#start);
+    this.#running = connection.open(this.#path, left, this);
+    this.#running.send(this.#message, true);
+  }
+
+  reject(error: GrpcError): void {
+    this.#finish(error);
+  }
+
+  onMessage(bytes: Buffer): void {
+    this.#answer = bytes;
+  }
+
+  onEnd(error: GrpcError | undefined): void {
+    if (this.#over) return;
+    const { code } = error ?? { code: GrpcCode.ok };
+    if (code === GrpcCode.unavailable) {
+      if (this.#retries-- > 0) this.attempt();
+      else this.#finish(error);
+      return;
+    }
+    if (this.#running !== undefined) this.#client.note(this.#running.process, true);
+    this.#finish(
+      error ?? (this.#answer === undefined ? new GrpcError(GrpcCode.internal, 'it answered nothing') : undefined),
+    );
+  }
+
+  late(): void {
+    const { options, problem } = this.#client;
+    if (this.#running !== undefined) this.#client.note(this.#running.process, false);
+    const why = this.#running === undefined ? `none of its processes takes calls: ${problem}` : 'no answer';
+    const error = new GrpcError(GrpcCode.deadline, `${why} (within ${options.timeout} ms)`);
+    this.#finish(error);
+    if (this.#running === undefined) this.#client.forget(this);
+    else this.#running.cancel(error);
+  }
+
+  #finish(error: GrpcError | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#timer);
+    const { duration, failures } = this.#client.options;
+    duration.observe((performance.now() - this.#start) / 1000);
+    if (error === undefined) {
+      this.#resolve(this.#answer as Buffer);
+      return;
+    }
+    failures.add();
+    this.#reject(error);
+  }
+}
+
+function onLate(call: UnaryCall): void {
+  call.late();
 }
 
 function pathOf({ service, method }: Method): string {
