@@ -6,7 +6,7 @@ import type { ConfigPath, Diagnostic } from '../diagnostics.ts';
 import { cluster } from './clusters.ts';
 import { listener } from './listeners.ts';
 import { type Conversion, MosnObject, type Report } from './reader.ts';
-import { given } from './routes.ts';
+import { given, virtualHosts } from './routes.ts';
 
 export interface MosnConfig {
   /** Weir's configuration, not validated. */
@@ -90,13 +90,15 @@ function server(top: MosnObject, directory: string, logBase: string | undefined)
   if (LEVELS[level] === undefined) one.fault(`there is no log level ${level}`, 'default_log_level');
   const processor = one.take('processor');
   const routers = new Map(one.objects('routers').map((router) => [router.string('router_config_name') ?? '', router]));
-  const context = { routers, directory, logBase };
+  const context = { routers, used: new Set<string>(), directory, logBase };
   const output = given({
     log: { level: LEVELS[level] ?? 'info' },
     drain_timeout: one.string('graceful_timeout'),
     workers: typeof processor === 'number' ? processor : undefined,
     listeners: one.objects('listeners').map((object, i) => listener(object, ['listeners', i], context)),
   });
+  // A router that no listener names is looked at all the same.
+  for (const [name, router] of routers) if (!context.used.has(name)) virtualHosts(router, ['routers']);
   one.done();
   return output;
 }

@@ -16,8 +16,10 @@ const LACKING = new Set(
 );
 
 export interface ListenerContext {
-  /** The routers of the server by their names; taken ones stay there. */
+  /** The routers of the server by their names. */
   readonly routers: ReadonlyMap<string, MosnObject>;
+  /** The names of those that a listener has named. */
+  readonly used: Set<string>;
   /** Where the configuration stands, and with it what it names. */
   readonly directory: string;
   /** For plugins: MOSN's `plugin.log_base`. */
@@ -88,6 +90,7 @@ function filterChain(chain: MosnObject, place: (string | number)[], context: Lis
   extended?.done();
   const name = config.string('router_config_name') ?? '';
   const router = context.routers.get(name);
+  context.used.add(name);
   if (router === undefined) config.fault(`there is no router configuration \`${name}\``, 'router_config_name');
   else output.virtual_hosts = virtualHosts(router, [...place, 'virtual_hosts']);
   config.done();

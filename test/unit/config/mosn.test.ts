@@ -180,6 +180,10 @@ test('a filter of a registered type is a file beside the configuration', () => {
 test('what has no counterpart is an error with its line, all of them at once', () => {
   const config = simple() as ReturnType<typeof simple> & Json;
   Object.assign(config, { pprof: { debug: true }, tracing: { enable: true } });
+  (config.servers[0] as { routers: Json[] }).routers.push({
+    router_config_name: 'unused',
+    router_configs: '/etc/routers',
+  });
   Object.assign(config.servers[0] as Json, { global_log_roller: 'size=100', default_log_path: '/var/log/mosn.log' });
   const [listener] = (config.servers[0] as { listeners: Json[] }).listeners;
   Object.assign(listener as Json, {
@@ -203,6 +207,7 @@ test('what has no counterpart is an error with its line, all of them at once', (
     [
       '`pprof` of MOSN has no counterpart in Weir',
       '`tracing` of MOSN has no counterpart in Weir',
+      '`router_configs` of MOSN has no counterpart in Weir',
       '`global_log_roller` of MOSN has no counterpart in Weir',
       '`default_log_path: "/var/log/mosn.log"`: Weir logs to standard error',
       '`use_original_dst: "redirect"`: Weir has no transparent interception yet',
