@@ -182,7 +182,7 @@ export class DataPlane {
     const host = new EntryHost(filterName(log.logger), name, context, files);
     const path = ['access_log', 'logger'];
     const made = await this.#adapter.loadExtension('accessLogger', 'access loggers', log.logger, directory, host, path);
-    return new ExtensionAccessLog(made, host.name, dropped, this.#logger);
+    return new ExtensionAccessLog(made, host.name, name, dropped, this.#logger);
   }
 
   /** Forgets what was built. */

@@ -156,7 +156,7 @@ class Session implements StreamFilter {
     const answer = await this.#ask(`${side}_headers`, { headers: headersMessage(headers), end_of_stream: end });
     const common = answer?.[`${side}_headers`]?.response;
     if (answer === undefined) return undefined;
-    this.#apply(headers, common);
+    this.#edit(headers, common?.header_mutation);
     if (side === 'request' && common?.clear_route_cache === true && !this.#config.disable_clear_route_cache) {
       this.#stream.clearRouteCache();
     }
@@ -205,7 +205,7 @@ class Session implements StreamFilter {
     const answer = await this.#ask(`${side}_body`, { body: whole, end_of_stream: end });
     const common = answer?.[`${side}_body`]?.response;
     const headers = side === 'request' ? stream.requestHeaders : stream.responseHeaders;
-    if (headers !== undefined) this.#apply(headers, common);
+    if (headers !== undefined) this.#edit(headers, common?.header_mutation);
     const body = mutatedBody(common);
     if (body === undefined) return undefined;
     const length = headers?.get('content-length');
@@ -283,10 +283,6 @@ class Session implements StreamFilter {
       if (!untyped.includes(namespace) || typeof values !== 'object' || values === null) continue;
       for (const [key, value] of Object.entries(values)) this.#stream.metadata.set(namespace, key, value as Json);
     }
-  }
-
-  #apply(headers: HeaderMap, common: CommonResponse | undefined): void {
-    this.#edit(headers, common?.header_mutation);
   }
 
   #edit(headers: HeaderMap, mutation: CommonResponse['header_mutation']): void {

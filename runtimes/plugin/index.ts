@@ -36,12 +36,12 @@ export function createPluginRuntime(): FilterRuntime {
 
 /** A filter is not without its program: the configuration waits for it. */
 async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFactory> {
-  const known = readOptions(spec.options);
-  if (known.protocol === 'ext_proc') return processor(spec, host, known);
-  if (known.cluster !== undefined) {
+  const options = readOptions(spec.options);
+  if (options.protocol === 'ext_proc') return processor(spec, host, options);
+  if (options.cluster !== undefined) {
     throw new FilterConfigError('`cluster` belongs to `protocol: ext_proc`', { option: 'cluster' });
   }
-  const { client, plugin, options } = connect(spec, host);
+  const { client, plugin } = connect(spec, host, options);
   await untilStarted(plugin, client, spec);
   if (options.protocol === 'mosn') return createMosnFactory(client, options, failureOf);
   try {
@@ -53,21 +53,17 @@ async function load(spec: FilterSpec, host: FilterHost): Promise<StreamFilterFac
 }
 
 /** Envoy's protocol, spoken by a program or by a service behind a cluster. */
-async function processor(spec: FilterSpec, host: FilterHost, options: PluginOptions): Promise<StreamFilterFactory> {
+async function processor(spec: FilterSpec, host: FilterHost, given: PluginOptions): Promise<StreamFilterFactory> {
   const config = readExtProc(spec.config);
-  const timeout = messageTimeout(config) ?? options.timeout;
+  const options = { ...given, timeout: messageTimeout(config) ?? given.timeout };
   const cluster = options.cluster ?? config.grpc_service?.envoy_grpc.cluster_name;
   if ((cluster === undefined) === (spec.file === undefined)) {
     throw new FilterConfigError('give a program in `use:` or a service in `cluster:`, one of both');
   }
   if (cluster !== undefined) {
-    return createExtProcFactory(
-      new ClusterCaller(host, cluster, clientOptions({ ...options, timeout }, host)),
-      config,
-      failureOf,
-    );
+    return createExtProcFactory(new ClusterCaller(host, cluster, clientOptions(options, host)), config, failureOf);
   }
-  const { client, plugin } = connect(spec, host, timeout);
+  const { client, plugin } = connect(spec, host, options);
   await untilStarted(plugin, client, spec);
   return createExtProcFactory(client, config, failureOf);
 }
@@ -104,9 +100,7 @@ function balanceLoad(spec: FilterSpec, host: FilterHost): LoadBalancer {
   throw new FilterConfigError(`\`protocol: ${options.protocol}\` has no load balancing`, { option: 'protocol' });
 }
 
-function connect(spec: FilterSpec, host: FilterHost, timeout?: number) {
-  const given = readOptions(spec.options);
-  const options = { ...given, timeout: timeout ?? given.timeout };
+function connect(spec: FilterSpec, host: FilterHost, options = readOptions(spec.options)) {
   const plugin = host.plugin(pluginSpec(spec, options, host));
   return { options, plugin, client: new PluginClient(plugin, clientOptions(options, host)) };
 }

@@ -25,3 +25,14 @@ export function messageType<T extends object, Decoded = T>(file: string, name: s
     decode: (bytes) => type.decode(bytes) as unknown as Decoded,
   };
 }
+
+/** The hook of each part of `weir.plugin.v1`, by the part's number less one. */
+export const PART_HOOKS = [
+  'onRequestHeaders',
+  'onRequestBody',
+  'onRequestTrailers',
+  'onResponseHeaders',
+  'onResponseBody',
+  'onResponseTrailers',
+  'onComplete',
+] as const;

@@ -88,11 +88,6 @@ export class PluginClient implements Caller {
     return this.#pick()?.open(pathOf(method), undefined, events);
   }
 
-  /** Whether the last answer that a stream waited for came in time. */
-  note(call: PluginProcess, answered: boolean): void {
-    this.#note(call, answered);
-  }
-
   close(): void {
     this.#closed = true;
     for (const line of this.#lines.values()) this.#drop(line);
@@ -123,7 +118,8 @@ export class PluginClient implements Caller {
     return best;
   }
 
-  #note(process: PluginProcess, answered: boolean): void {
+  /** Whether a process has answered in its time. */
+  note(process: PluginProcess, answered: boolean): void {
     const line = this.#lines.get(process.id);
     if (line === undefined || (answered && !line.missed)) return;
     line.missed = !answered;

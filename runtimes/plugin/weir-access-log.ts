@@ -1,5 +1,11 @@
 /** Access logs by `weir.plugin.v1.AccessLogger`: streams are sent behind their backs, several at a time, and dropped when nobody takes them. */
-import type { AccessLogEntry, AccessLogger, FilterHost, FilterSpec } from '../../src/abi/index.ts';
+import {
+  type AccessLogEntry,
+  type AccessLogger,
+  type FilterHost,
+  type FilterSpec,
+  occasionally,
+} from '../../src/abi/index.ts';
 import { messageType } from './messages.ts';
 import type { PluginClient } from './plugin-client.ts';
 import { completeMessage, infoMessage, listOf, metadataMessage } from './weir.ts';
@@ -11,7 +17,6 @@ const BATCH = 100;
 const DELAY = 100;
 /** Streams that may wait while the program is down. */
 const MAX_WAITING = 10_000;
-const QUIET_TIME = 10_000;
 
 export function createWeirAccessLogger(client: PluginClient, spec: FilterSpec, host: FilterHost): AccessLogger {
   const config = JSON.stringify(spec.config);
@@ -19,7 +24,7 @@ export function createWeirAccessLogger(client: PluginClient, spec: FilterSpec, h
   let waiting: object[] = [];
   let timer: NodeJS.Timeout | undefined;
   let sending = false;
-  let quietUntil = 0;
+  const tell = occasionally((message) => host.log.error(message));
   let closed = false;
 
   async function send(): Promise<void> {
@@ -34,10 +39,7 @@ export function createWeirAccessLogger(client: PluginClient, spec: FilterSpec, h
         await client.call(METHOD, Request.encode({ config, entries }));
       } catch (error) {
         dropped.add(entries.length);
-        const now = performance.now();
-        if (now < quietUntil) continue;
-        quietUntil = now + QUIET_TIME;
-        host.log.error(`${entries.length} streams were not logged: ${(error as Error).message}`);
+        tell(`${entries.length} streams were not logged: ${(error as Error).message}`);
       }
     }
     sending = false;

@@ -1,5 +1,11 @@
 /** Load balancing by `weir.plugin.v1.LoadBalancer`: the program is told how its endpoints do, and says what share of the requests each gets. */
-import type { FilterHost, FilterSpec, LoadBalancer, LoadBalancerEndpoint } from '../../src/abi/index.ts';
+import {
+  type FilterHost,
+  type FilterSpec,
+  type LoadBalancer,
+  type LoadBalancerEndpoint,
+  occasionally,
+} from '../../src/abi/index.ts';
 import { messageType } from './messages.ts';
 import type { PluginClient } from './plugin-client.ts';
 
@@ -8,7 +14,6 @@ const Request = messageType<{ config: string; endpoints: object[] }>('weir_plugi
 const Response = messageType<{ weights: number[] }>('weir_plugin', 'weir.plugin.v1.BalanceResponse');
 /** Milliseconds between two calls. */
 const INTERVAL = 1000;
-const QUIET_TIME = 10_000;
 
 interface Share {
   weight: number;
@@ -19,7 +24,7 @@ export function createWeirLoadBalancer(client: PluginClient, spec: FilterSpec, h
   const config = JSON.stringify(spec.config);
   const shares = new Map<LoadBalancerEndpoint, Share>();
   let timer: NodeJS.Timeout | undefined;
-  let quietUntil = 0;
+  const tell = occasionally((message) => host.log.error(message));
 
   async function ask(): Promise<void> {
     const asked = [...shares];
@@ -34,10 +39,7 @@ export function createWeirLoadBalancer(client: PluginClient, spec: FilterSpec, h
         throw new Error(`it gave ${weights.length} weights for ${asked.length} endpoints`);
       for (const [i, [, share]] of asked.entries()) share.weight = weights[i] as number;
     } catch (error) {
-      const now = performance.now();
-      if (now < quietUntil) return;
-      quietUntil = now + QUIET_TIME;
-      host.log.error(`the shares of the endpoints stay as they are: ${(error as Error).message}`);
+      tell(`the shares of the endpoints stay as they are: ${(error as Error).message}`);
     }
   }
 

@@ -15,7 +15,7 @@ import {
 } from '../../src/abi/index.ts';
 import { EventStream } from './event-stream.ts';
 import { GrpcCode, GrpcError } from './grpc-connection.ts';
-import { messageType } from './messages.ts';
+import { messageType, PART_HOOKS } from './messages.ts';
 import type { PluginClient } from './plugin-client.ts';
 
 const FILE = 'weir_plugin';
@@ -46,17 +46,6 @@ const ConfigureResponse = messageType<{ error: string; parts: number[] }>(FILE, 
 const EventMessage = messageType<object>(FILE, 'weir.plugin.v1.Event');
 const ActionMessage = messageType<Action>(FILE, 'weir.plugin.v1.Action');
 
-/** The hook of each part that a plugin may ask for, by the part's number. */
-const HOOKS = [
-  undefined,
-  'onRequestHeaders',
-  'onRequestBody',
-  'onRequestTrailers',
-  'onResponseHeaders',
-  'onResponseBody',
-  'onResponseTrailers',
-  'onComplete',
-] as const;
 const REQUEST_HEADERS = 1;
 const RESPONSE_HEADERS = 4;
 const Operation = { set: 0, add: 1, remove: 2 } as const;
@@ -80,7 +69,7 @@ export async function createWeirFactory(
   const config = JSON.stringify(spec.config);
   const { error, parts } = await configure(client, { name: spec.name, listener: host.listener, config });
   if (error !== '') throw new FilterConfigError(error);
-  const hooks = parts.map((part) => HOOKS[part]);
+  const hooks = parts.map((part) => PART_HOOKS[part - 1]);
   if (hooks.length === 0 || hooks.includes(undefined)) {
     throw new FilterConfigError(`the plugin wants parts that do not exist, or none: [${parts.join(', ')}]`, {
       option: 'use',
@@ -90,7 +79,7 @@ export async function createWeirFactory(
   const entry: Entry = { client, config, lastHeaders: onlyHeaders ? Math.max(...parts) : 0, fail };
   // Hooks that the plugin does not want are not there, so that they cost nothing.
   const Filter = class extends Session {};
-  for (const hook of hooks as Exclude<(typeof HOOKS)[number], undefined>[]) {
+  for (const hook of hooks as (typeof PART_HOOKS)[number][]) {
     Object.defineProperty(Filter.prototype, hook, { value: all[hook] });
   }
   return { create: (stream) => new Filter(stream, entry), close: () => client.close() };

@@ -31,6 +31,7 @@ export {
 } from './filter.ts';
 export { HeaderMap, InvalidHeaderError } from './headers.ts';
 export type { CreateLoadBalancer, LoadBalancer, LoadBalancerEndpoint } from './load-balancer.ts';
+export { occasionally } from './occasionally.ts';
 export type { Plugin, PluginProcess, PluginResource, PluginSpec } from './plugin.ts';
 export type {
   CallRequest,

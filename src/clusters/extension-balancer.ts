@@ -1,25 +1,19 @@
 /** A load balancer that is an extension. What it gets wrong is an answer without an endpoint, never another endpoint. */
-import type { HeaderMap, LoadBalancer } from '../abi/index.ts';
+import { type HeaderMap, type LoadBalancer, occasionally } from '../abi/index.ts';
 import { messageOf } from '../errors.ts';
 import type { Logger } from '../observability/logger.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Balancer } from './load-balancer.ts';
 
-/** Milliseconds between two lines about failures. */
-const QUIET_TIME = 10_000;
-
 export class ExtensionBalancer implements Balancer {
   readonly #extension: LoadBalancer;
   readonly #endpoints: readonly Endpoint[];
-  readonly #cluster: string;
-  readonly #logger: Logger;
-  #quietUntil = 0;
+  readonly #tell: (message: string) => void;
 
   constructor(extension: LoadBalancer, endpoints: readonly Endpoint[], cluster: string, logger: Logger) {
     this.#extension = extension;
     this.#endpoints = endpoints;
-    this.#cluster = cluster;
-    this.#logger = logger;
+    this.#tell = occasionally((why) => logger.write('error', `the load balancer of cluster ${cluster} failed: ${why}`));
     extension.onEndpoints?.(endpoints);
   }
 
@@ -40,12 +34,5 @@ export class ExtensionBalancer implements Balancer {
 
   close(): void {
     this.#extension.close?.();
-  }
-
-  #tell(why: string): void {
-    const now = performance.now();
-    if (now < this.#quietUntil) return;
-    this.#quietUntil = now + QUIET_TIME;
-    this.#logger.write('error', `the load balancer of cluster ${this.#cluster} failed: ${why}`);
   }
 }

@@ -15,7 +15,7 @@ import {
   status,
 } from '@grpc/grpc-js';
 import { type Certificate, HeaderMap, type Json } from '../../../../src/abi/index.ts';
-import { messageType } from '../../messages.ts';
+import { messageType, PART_HOOKS } from '../../messages.ts';
 import { METHOD, Request, Response } from '../../mosn.ts';
 import type { CallAnswer, CallRequest } from './client.ts';
 
@@ -140,15 +140,6 @@ export interface PluginOptions {
 
 const FILE = 'weir_plugin';
 const PACKAGE = 'weir.plugin.v1';
-const PARTS = [
-  'onRequestHeaders',
-  'onRequestBody',
-  'onRequestTrailers',
-  'onResponseHeaders',
-  'onResponseBody',
-  'onResponseTrailers',
-  'onComplete',
-] as const;
 const SERVING = Buffer.from([8, 1]);
 
 interface Event {
@@ -307,7 +298,7 @@ function serveFilter(server: Server, unary: Unary, create: NonNullable<PluginOpt
     const { name, listener, config } = Request.decode(bytes);
     try {
       const filter = await filterFor(config, name, listener);
-      return Response.encode({ parts: PARTS.flatMap((part, i) => (filter[part] === undefined ? [] : [i + 1])) });
+      return Response.encode({ parts: PART_HOOKS.flatMap((part, i) => (filter[part] === undefined ? [] : [i + 1])) });
     } catch (error) {
       return Response.encode({ error: (error as Error).message || String(error) });
     }
